@@ -1,0 +1,41 @@
+"""The errors that a user may see.
+
+Each carries what was found (``message``) and what to type or do next (``hint``). The command line turns
+them into two lines and an exit code; anything else that is raised is a bug and shown as one.
+"""
+
+
+class LlmctlError(Exception):
+    """Something the user can mend.
+
+    Args:
+        message: what is wrong, naming the file, line or field, and what was found there.
+        hint: what to type or do next; one sentence or one command.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(LlmctlError):
+    """What was asked for cannot be: a bad flag, recipe or path, known before any work starts."""
+
+    exit_code = 2
+
+
+class RunError(LlmctlError):
+    """A run directory is missing, in use, unfinished or damaged; known before any work starts."""
+
+    exit_code = 2
+
+
+class DataError(LlmctlError):
+    """The data is there, but it is not what it should be."""
+
+
+class ModelError(LlmctlError):
+    """A model or tokenizer cannot be found, read or used for what was asked."""

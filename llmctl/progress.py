@@ -1,0 +1,50 @@
+"""How the layers below the command line report what they do, without printing.
+
+A workflow receives a :class:`Progress`; the terminal's implementation lives in ``cli.console``. Library users
+who want silence pass :data:`SILENT`.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+Advance = Callable[[int], None]
+
+
+class Progress(Protocol):
+    """One person's view of a running workflow. Every text may be foreign: the receiver sanitises it."""
+
+    def note(self, message: str) -> None:
+        """Tell one line: what was done, counted, skipped or chosen."""
+
+    def warn(self, message: str) -> None:
+        """Tell one line that the user should not miss."""
+
+    def bar(self, description: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:
+        """Show a task of ``total`` units (``None``: unknown); call the yielded function with each advance."""
+
+    def training(self, total_steps: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+        """Show a training of ``total_steps`` steps; call the yielded function with each event.
+
+        An event is a line of ``metrics.jsonl``: ``step`` and some of ``loss``, ``learning_rate``,
+        ``grad_norm``, ``tokens_per_second``, ``eval_loss``, ...
+        """
+
+
+class Silent:
+    """A :class:`Progress` that tells nobody anything."""
+
+    def note(self, message: str) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        pass
+
+    def bar(self, description: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:
+        return nullcontext(lambda count: None)
+
+    def training(self, total_steps: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+        return nullcontext(lambda event: None)
+
+
+SILENT: Progress = Silent()
