@@ -1,0 +1,267 @@
+"""Recipes and flags -> config, and config -> recipe.
+
+A recipe is a flat YAML mapping whose keys are the fields of a command's config. It is read by the YAML 1.2 rules
+that people expect (``1e-4`` is a number, ``no`` is a word), and strictly: every problem of a recipe and its
+flags is found before anything is said, and each is named with its line or flag.
+"""
+
+import difflib
+import re
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from llmctl.config import RunPlace, options
+from llmctl.errors import ConfigError
+
+MAX_RECIPE_BYTES = 1_000_000
+
+_INT = re.compile(r"[-+]?[0-9][0-9_]*\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?\Z")
+_WORDS = {"": None, "~": None, "null": None, "true": True, "false": False, ".inf": float("inf"), ".nan": float("nan")}
+
+ConfigT = TypeVar("ConfigT")
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """One value as a person wrote it. ``plain``: without quotes, so it may be a number, boolean or null."""
+
+    text: str
+    plain: bool = True
+
+    @property
+    def value(self) -> str | int | float | bool | None:
+        if not self.plain:
+            return self.text
+        word = self.text.lower()
+        if word in _WORDS:
+            return _WORDS[word]
+        if _INT.match(word):
+            return int(word.replace("_", ""))
+        if _FLOAT.match(word):
+            return float(word.replace("_", ""))
+        return self.text
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value of one field and the place it stands at: ``recipe.yaml:12`` or ``--learning-rate``."""
+
+    value: Scalar | tuple[Scalar, ...]
+    where: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a field takes, read off its annotation."""
+
+    type: type
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    repeated: bool = False
+
+
+def kind_of(annotation: Any) -> Kind:
+    """Take a field's annotation apart: ``Annotated``, ``| None``, ``tuple[X, ...]`` and ``Literal``."""
+    if get_origin(annotation) is Annotated:
+        return kind_of(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        inner = kind_of(next(arg for arg in get_args(annotation) if arg is not type(None)))
+        return Kind(inner.type, inner.choices, optional=True, repeated=inner.repeated)
+    if get_origin(annotation) is tuple:
+        inner = kind_of(get_args(annotation)[0])
+        return Kind(inner.type, inner.choices, repeated=True)
+    if get_origin(annotation) is Literal:
+        return Kind(str, get_args(annotation))
+    return Kind(annotation)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str | None:
+    """``did you mean X?`` for the known word nearest to ``word``, if one is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else None
+
+
+def resolve(config_class: type[ConfigT], recipe: Path | None, flags: Mapping[str, Given]) -> ConfigT:
+    """Build a config: defaults, overridden by the recipe, overridden by flags.
+
+    Args:
+        config_class: a dataclass of ``llmctl.config``.
+        recipe: YAML file, or ``None``.
+        flags: values given on the command line, by field name.
+
+    Raises:
+        ConfigError: naming every problem of the recipe and the flags at once.
+    """
+    problems: list[str] = []
+    given = dict(read(recipe, problems)) if recipe else {}
+    known = {item.name: item for item in fields(config_class)}  # type: ignore[arg-type]
+    for name in [name for name in given if name not in known]:
+        hint = suggestion(name, known)
+        problems.append(f"{given.pop(name).where}: unknown key {name!r}" + (f"; {hint}" if hint else ""))
+    given.update(flags)
+    values = {}
+    for name, item in given.items():
+        value, problem = _convert(name, item, known[name].type)
+        if problem:
+            problems.append(problem)
+        elif value is not None:
+            values[name] = value
+    if problems:
+        raise _refusal(recipe, problems)
+    return config_class(**values)
+
+
+def read(path: Path, problems: list[str]) -> dict[str, Given]:
+    """Read a recipe into ``{key: Given}``; problems with single keys are appended to ``problems``.
+
+    Raises:
+        ConfigError: the file is missing, too large, or no YAML mapping at all.
+    """
+    import yaml
+
+    text = _read_text(path)
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                line = event.start_mark.line + 1
+                raise ConfigError(f"{path}:{line}: YAML anchors and aliases are not used in recipes")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error)
+        raise ConfigError(f"{place}: not valid YAML: {problem}") from error
+    if root is None:
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        raise ConfigError(f"{path}: a recipe is 'key: value' lines", hint="see recipes/ for examples")
+    given: dict[str, Given] = {}
+    for key, node in root.value:
+        where = f"{path}:{key.start_mark.line + 1}"
+        value = _from_node(node)
+        if not isinstance(key, yaml.ScalarNode):
+            problems.append(f"{where}: a key is one word")
+        elif key.value in given:
+            first = given[key.value].where.rpartition(":")[2]
+            problems.append(f"{where}: {key.value!r} is given twice (first on line {first})")
+        elif value is None:
+            problems.append(f"{where}: {key.value!r} takes a value or a list of values")
+        else:
+            given[key.value] = Given(value, where)
+    return given
+
+
+def to_yaml(config: Any, *, header: str = "") -> str:
+    """The resolved recipe: every field of ``config`` under its panel's heading; re-reads to an equal config.
+
+    Where a run is kept (``run_name``, ``runs_dir``, ``resume``) belongs to its directory and is left out.
+    """
+    import yaml
+
+    place = {item.name for item in fields(RunPlace)}
+    lines = [f"# {line}" for line in header.splitlines()]
+    panel = None
+    for item in options(type(config)):
+        if item.name in place:
+            continue
+        if item.metadata["panel"] != panel:
+            panel = item.metadata["panel"]
+            lines += ["", f"# {panel}"]
+        value = getattr(config, item.name)
+        value = list(value) if isinstance(value, tuple) else value
+        dumped = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+        text = dumped.removesuffix("\n...\n").strip()
+        lines.append(f"{item.name}: {text}")
+    return "\n".join(lines).lstrip() + "\n"
+
+
+def _read_text(path: Path) -> str:
+    if not path.exists():
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
+        raise ConfigError(
+            f"no such recipe: {path}", hint=f"did you mean {path.parent / near[0]}?" if near else None
+        )
+    try:
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise ConfigError(f"{path}: {path.stat().st_size:,} bytes; a recipe has at most {MAX_RECIPE_BYTES:,}")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.object[error.start]:#04x} is not UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+
+
+def _from_node(node: Any) -> Scalar | tuple[Scalar, ...] | None:
+    """A scalar or a list of scalars; ``None`` for anything else."""
+    if node.id == "scalar":
+        return Scalar(node.value, plain=node.style is None)
+    if node.id == "sequence" and all(item.id == "scalar" for item in node.value):
+        return tuple(Scalar(item.value, plain=item.style is None) for item in node.value)
+    return None
+
+
+def _convert(name: str, given: Given, annotation: Any) -> tuple[Any, str | None]:
+    """Return the value as the field's type, or a line that says why it is not one."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    kind = kind_of(annotation)
+    if isinstance(given.value, tuple) != kind.repeated:
+        if not kind.repeated:
+            return None, f"{given.where}: {name} takes one value, found a list"
+        given = Given((given.value,), given.where)  # type: ignore[arg-type]
+    scalars = given.value if isinstance(given.value, tuple) else (given.value,)
+    values = [_plain_value(scalar, kind) for scalar in scalars]
+    if not kind.repeated and values[0] is None:
+        return None, None  # null means "not given"
+    for scalar, value in zip(scalars, values, strict=True):
+        if isinstance(value, bool) and kind.type is not bool:
+            return None, f"{given.where}: {name} should be {_article(kind)}, found {scalar.text}"
+        if kind.type is bool and not isinstance(value, bool):
+            return None, f"{given.where}: {name} should be true or false, found {scalar.text!r}"
+    value = tuple(values) if kind.repeated else values[0]
+    try:
+        config = ConfigDict(allow_inf_nan=False)
+        return TypeAdapter(annotation, config=config).validate_python(value), None
+    except ValidationError as error:
+        return None, f"{given.where}: {name} {_explain(error, kind, [s.text for s in scalars])}"
+
+
+def _plain_value(scalar: Scalar, kind: Kind) -> Any:
+    if kind.type is str:  # words that look like numbers are still words
+        return None if scalar.plain and scalar.value is None else scalar.text
+    return scalar.value
+
+
+def _article(kind: Kind) -> str:
+    return {int: "a whole number", float: "a number", str: "a word"}.get(kind.type, kind.type.__name__)
+
+
+def _explain(error: Any, kind: Kind, texts: list[str]) -> str:
+    first = error.errors(include_url=False)[0]
+    found = texts[first["loc"][0] if first["loc"] and isinstance(first["loc"][0], int) else 0]
+    if kind.choices:
+        near = suggestion(found, kind.choices)
+        return f"should be one of {', '.join(kind.choices)}, found {found!r}" + (f"; {near}" if near else "")
+    bounds = {
+        "greater_than": "above {gt:g}",
+        "greater_than_equal": "{ge:g} or more",
+        "less_than": "below {lt:g}",
+        "less_than_equal": "at most {le:g}",
+        "finite_number": "a finite number",
+        "string_too_short": "not empty",
+    }
+    if first["type"] in bounds:
+        return f"should be {bounds[first['type']].format(**first.get('ctx', {}))}, found {found or 'nothing'}"
+    return f"should be {_article(kind)}, found {found!r}"
+
+
+def _refusal(recipe: Path | None, problems: list[str]) -> ConfigError:
+    if len(problems) == 1:
+        return ConfigError(problems[0])
+    problems.sort(key=lambda problem: int(line[1]) if (line := re.search(r":(\d+): ", problem)) else 0)
+    title = f"{len(problems)} problems" + (f" in {recipe}" if recipe else "")
+    return ConfigError("\n".join([f"{title}:", *(f"  {problem}" for problem in problems)]))

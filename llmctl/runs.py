@@ -1,0 +1,257 @@
+"""A run: one directory that holds everything a training left behind.
+
+::
+
+    runs/<name>/
+      recipe.yaml         resolved and complete
+      environment.json    versions, hardware, data fingerprints
+      metrics.jsonl       one line an event, appended
+      checkpoints/        what --resume goes on from
+      model/              plain Hugging Face; stands there only when the training has ended
+      eval/<split>.json   scores
+      README.md           the model card
+"""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmctl.errors import RunError
+from llmctl.recipe import suggestion
+
+LIBRARIES = ("llmctl", "torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors", "numpy")
+_NAME = re.compile(r"[\w][\w.+-]{0,127}\Z")
+
+
+def cache_dir() -> Path:
+    """Where prepared data is kept: ``LLMCTL_CACHE_DIR``, else ``llmctl`` in the user's cache directory."""
+    if given := os.environ.get("LLMCTL_CACHE_DIR"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llmctl"
+
+
+def runs_dir(given: str | None) -> Path:
+    """Where runs are kept: the option, else ``LLMCTL_RUNS_DIR``, else ``./runs``."""
+    return Path(given or os.environ.get("LLMCTL_RUNS_DIR") or "runs")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` so that a reader finds the old file or the new one, never a part."""
+    handle, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(staged, 0o666 & ~_umask())
+        os.replace(staged, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staged)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The layout of one run on disk."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.path / "tokenizer"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def eval(self) -> Path:
+        return self.path / "eval"
+
+    @property
+    def card(self) -> Path:
+        return self.path / "README.md"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training ended: ``model/`` is put in place whole, as its last act."""
+        return (self.model / "config.json").is_file()
+
+    def command(self) -> str:
+        """The command that made the run: ``pretrain`` or ``finetune``."""
+        return str(self.read_environment().get("command", ""))
+
+    def read_environment(self) -> dict[str, Any]:
+        """``environment.json``.
+
+        Raises:
+            RunError: it is missing or not JSON.
+        """
+        try:
+            environment: dict[str, Any] = json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.environment}: {error}") from error
+        return environment
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The events of ``metrics.jsonl``, oldest first; a last line cut short by a crash is left out."""
+        if self.metrics.exists():
+            for line in self.metrics.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
+
+
+def default_name(*parts: str) -> str:
+    """``verb-data-model-yyyymmdd-hhmmss`` of parts made safe for a file name."""
+    safe = [re.sub(r"[^\w.+]+", "-", part).strip("-.")[:40] for part in parts]
+    return "-".join([*filter(None, safe), time.strftime("%Y%m%d-%H%M%S")])
+
+
+def check_new(root: Path, name: str) -> Path:
+    """The directory of a new run ``name`` under ``root``.
+
+    Raises:
+        RunError: the name is no file name, or the directory is in use.
+    """
+    if not _NAME.match(name):
+        raise RunError(f"run name {name!r} is not a file name", hint="use letters, digits, '-', '_', '.' and '+'")
+    path = root / name
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(
+            f"run directory in use: {path}",
+            hint=f"go on with it (--resume {path.name}) or choose another --run-name",
+        )
+    return path
+
+
+def create(root: Path, name: str, *, recipe: str, environment: Mapping[str, Any]) -> RunDir:
+    """Make the directory of a new run and write its recipe and environment before all else.
+
+    Raises:
+        RunError: the directory is in use or cannot be made.
+    """
+    path = check_new(root, name)
+    run = RunDir(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_atomically(run.recipe, recipe)
+        write_atomically(run.environment, json.dumps(environment, indent=2) + "\n")
+    except OSError as error:
+        raise RunError(f"cannot make the run directory {path}: {error.strerror}") from error
+    return run
+
+
+def find(name: str, root: Path) -> RunDir | None:
+    """The run called ``name`` under ``root``, or the one at the path ``name``; ``None`` if there is none."""
+    for path in (Path(name), root / name):
+        if (path / "recipe.yaml").is_file():
+            return RunDir(path)
+    return None
+
+
+def open_run(name: str, root: Path) -> RunDir:
+    """Like :func:`find`.
+
+    Raises:
+        RunError: there is no such run; the hint names the nearest.
+    """
+    if run := find(name, root):
+        return run
+    names = [run.name for run in list_runs(root)]
+    hint = suggestion(name, names) or (f"runs there: {', '.join(names[:5])}" if names else None)
+    raise RunError(f"no run {name!r} in {root}", hint=hint or "start one: llmctl pretrain")
+
+
+def list_runs(root: Path) -> list[RunDir]:
+    """All runs under ``root``, the newest first (by the time their recipe was written)."""
+    recipes = [path for path in root.glob("*/recipe.yaml") if path.is_file()]
+    return [RunDir(path.parent) for path in sorted(recipes, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
+
+
+def latest_finished(root: Path) -> RunDir:
+    """The newest run whose model is complete.
+
+    Raises:
+        RunError: there is none; the hint says what to type.
+    """
+    runs = list_runs(root)
+    for run in runs:
+        if run.finished:
+            return run
+    if runs:
+        raise RunError(
+            f"no finished run in {root}; the newest, {runs[0].name}, is not finished",
+            hint=f"llmctl pretrain --resume {runs[0].name}",
+        )
+    raise RunError(
+        f"no run in {root} and no model named",
+        hint="train one with 'llmctl pretrain', or name one with --model (a Hub id or a directory)",
+    )
+
+
+def describe_environment(command: str, seed: int) -> dict[str, Any]:
+    """What a run was made with: versions, hardware, seed and the working directory's git commit."""
+    versions = {}
+    for library in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[library] = importlib.metadata.version(library)
+    return {
+        "command": command,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "versions": versions,
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "seed": seed,
+        "git_commit": _git_commit(),
+        "byte_order": sys.byteorder,
+    }
+
+
+def _git_commit() -> str | None:
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,156 @@
+"""Recipes: YAML and flags -> config, and back."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from llmctl.config import GenerateConfig, PretrainConfig
+from llmctl.errors import ConfigError
+from llmctl.recipe import Given, Scalar, resolve, to_yaml
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def flag(name: str, text: str) -> dict[str, Given]:
+    return {name: Given(Scalar(text), "--" + name.replace("_", "-"))}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 1e-4),
+        ("3E5", 3e5),
+        (".5", 0.5),
+        ("1_000", 1000),
+        ("0x1f", "0x1f"),
+        ("no", "no"),
+        ("on", "on"),
+        ("true", True),
+        ("~", None),
+        ("1:30", "1:30"),  # YAML 1.1 makes 90 of it
+        ("2026-01-01", "2026-01-01"),
+        ("1.2.3", "1.2.3"),
+        ("", None),
+    ],
+)
+def test_scalars_are_what_people_mean(text: str, value: object) -> None:
+    assert Scalar(text).value == value
+    assert type(Scalar(text).value) is type(value)
+    assert Scalar(text, plain=False).value == text
+
+
+def test_values_take_the_type_of_their_field(tmp_path: Path) -> None:
+    recipe = write(
+        tmp_path,
+        "learning_rate: 1e-4\nmax_steps: 1e3\nrun_name: 2024\nbf16: false\nreport_to: wandb\ntext_column: 'no'\n",
+    )
+    config = resolve(PretrainConfig, recipe, {})
+    assert config == replace(
+        PretrainConfig(),
+        learning_rate=1e-4,
+        max_steps=1000,
+        run_name="2024",
+        bf16=False,
+        report_to=("wandb",),
+        text_column="no",
+    )
+
+
+def test_a_flag_overrides_the_recipe_which_overrides_the_default(tmp_path: Path) -> None:
+    recipe = write(tmp_path, "learning_rate: 1e-4\nseed: 3\n")
+    config = resolve(PretrainConfig, recipe, flag("seed", "4"))
+    assert (config.learning_rate, config.seed, config.block_size) == (1e-4, 4, PretrainConfig().block_size)
+
+
+def test_null_means_not_given(tmp_path: Path) -> None:
+    assert resolve(PretrainConfig, write(tmp_path, "seed: null\nmax_steps:\n"), {}) == PretrainConfig()
+
+
+def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+    recipe = write(
+        tmp_path,
+        "learnin_rate: 3\nseed: -1\nlr_scheduler_type: cosin\nbf16: yes\nseed: 3\n"
+        "report_to: [wandb, x]\nmax_steps: 1.5\nblock_size: [1]\nmax_grad_norm: .nan\nnum_train_epochs: true\n",
+    )
+    with pytest.raises(ConfigError) as caught:
+        resolve(PretrainConfig, recipe, flag("weight_decay", "-2"))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"11 problems in {recipe}:"
+    expected = [
+        "--weight-decay: weight_decay should be 0 or more, found -2",
+        f"{recipe}:1: unknown key 'learnin_rate'; did you mean learning_rate?",
+        f"{recipe}:2: seed should be 0 or more, found -1",
+        f"{recipe}:3: lr_scheduler_type should be one of linear, cosine, constant, constant_with_warmup, "
+        "inverse_sqrt, found 'cosin'; did you mean cosine?",
+        f"{recipe}:4: bf16 should be true or false, found 'yes'",
+        f"{recipe}:5: 'seed' is given twice (first on line 2)",
+        f"{recipe}:6: report_to should be one of none, all, tensorboard, wandb, mlflow, trackio, found 'x'",
+        f"{recipe}:7: max_steps should be a whole number, found '1.5'",
+        f"{recipe}:8: block_size takes one value, found a list",
+        f"{recipe}:9: max_grad_norm should be a finite number, found .nan",
+        f"{recipe}:10: num_train_epochs should be a number, found true",
+    ]
+    assert [line.strip() for line in lines[1:]] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &x 1\nb: *x\n", ":1: YAML anchors and aliases are not used"),
+        ("- 1\n", "a recipe is 'key: value' lines"),
+        ("a: [1\n", ": not valid YAML"),
+        ("seed:\n  deep: 1\n", ":1: 'seed' takes a value or a list of values"),
+        ("seed: 1\x07\n", "not valid YAML"),
+    ],
+)
+def test_what_is_no_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(PretrainConfig, write(tmp_path, text), {})
+    assert message in str(caught.value)
+
+
+def test_a_missing_recipe_suggests_the_nearest(tmp_path: Path) -> None:
+    write(tmp_path, "")
+    with pytest.raises(ConfigError) as caught:
+        resolve(PretrainConfig, tmp_path / "recipes.yaml", {})
+    assert caught.value.hint == f"did you mean {tmp_path / 'recipe.yaml'}?"
+
+
+def test_a_recipe_that_is_not_utf8_or_too_large_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_bytes(b"data: caf\xe9\n")
+    with pytest.raises(ConfigError, match="byte 0xe9 is not UTF-8"):
+        resolve(PretrainConfig, path, {})
+    path.write_bytes(b"#" * 1_000_001)
+    with pytest.raises(ConfigError, match="at most 1,000,000"):
+        resolve(PretrainConfig, path, {})
+
+
+def test_the_resolved_recipe_re_reads_to_the_same_config(tmp_path: Path) -> None:
+    config = replace(
+        PretrainConfig(),
+        data="1e5",
+        text_column="null",
+        learning_rate=1e-5,
+        special_tokens=("null", "5", "a: b", "#x", "é", "[x]"),
+        report_to=("wandb", "mlflow"),
+        bf16=True,
+    )
+    recipe = write(tmp_path, to_yaml(config, header="a header\nof two lines"))
+    assert resolve(PretrainConfig, recipe, {}) == config
+
+
+def test_the_resolved_recipe_leaves_out_where_the_run_is_kept() -> None:
+    text = to_yaml(replace(PretrainConfig(), run_name="x", runs_dir="y", resume="z"))
+    assert not {"run_name", "runs_dir", "resume"} & {line.split(":")[0] for line in text.splitlines()}
+
+
+def test_every_field_has_help_and_a_known_panel() -> None:
+    for config in (PretrainConfig, GenerateConfig):
+        text = to_yaml(config())
+        assert text.count("\n# ") >= 3

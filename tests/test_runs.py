@@ -1,0 +1,100 @@
+"""Runs on disk."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from llmctl import runs
+from llmctl.errors import RunError
+
+
+def make(root: Path, name: str, *, finished: bool, age: int = 0) -> runs.RunDir:
+    run = runs.create(root, name, recipe="seed: 1\n", environment={"command": "pretrain"})
+    if finished:
+        run.model.mkdir()
+        (run.model / "config.json").write_text("{}")
+    os.utime(run.recipe, (1_000_000 - age, 1_000_000 - age))
+    return run
+
+
+def test_the_recipe_and_environment_come_first(tmp_path: Path) -> None:
+    run = make(tmp_path, "a", finished=False)
+    assert sorted(path.name for path in run.path.iterdir()) == ["environment.json", "recipe.yaml"]
+    assert run.command() == "pretrain"
+    assert not run.finished
+
+
+def test_a_used_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunError, match="in use"):
+        runs.create(tmp_path, "mine", recipe="", environment={})
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", ".hidden", "a b", "a\n", "", "x" * 129])
+def test_a_run_name_is_a_file_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="is not a file name"):
+        runs.check_new(tmp_path, name)
+
+
+def test_the_newest_finished_run_is_found(tmp_path: Path) -> None:
+    make(tmp_path, "old", finished=True, age=20)
+    make(tmp_path, "middle", finished=True, age=10)
+    make(tmp_path, "new", finished=False)
+    assert runs.latest_finished(tmp_path).name == "middle"
+    assert [run.name for run in runs.list_runs(tmp_path)] == ["new", "middle", "old"]
+
+
+def test_no_run_says_what_to_type(tmp_path: Path) -> None:
+    with pytest.raises(RunError) as caught:
+        runs.latest_finished(tmp_path)
+    assert "llmctl pretrain" in str(caught.value.hint)
+    make(tmp_path, "half", finished=False)
+    with pytest.raises(RunError) as caught:
+        runs.latest_finished(tmp_path)
+    assert caught.value.hint == "llmctl pretrain --resume half"
+
+
+def test_a_run_is_opened_by_name_or_path_and_a_typo_is_met(tmp_path: Path) -> None:
+    make(tmp_path, "stories", finished=True)
+    assert runs.open_run("stories", tmp_path).path == tmp_path / "stories"
+    assert runs.open_run(str(tmp_path / "stories"), Path("elsewhere")).name == "stories"
+    with pytest.raises(RunError) as caught:
+        runs.open_run("storys", tmp_path)
+    assert caught.value.hint == "did you mean stories?"
+
+
+def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    runs.write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        runs.write_atomically(path, "\ud800")
+    assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        runs.write_atomically(tmp_path / "x", "")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_line_cut_by_a_crash_is_no_event(tmp_path: Path) -> None:
+    run = make(tmp_path, "a", finished=False)
+    run.metrics.write_text(json.dumps({"step": 1}) + '\n{"step": 2, "lo')
+    assert list(run.events()) == [{"step": 1}]
+
+
+def test_places_follow_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMCTL_RUNS_DIR", str(tmp_path / "r"))
+    monkeypatch.setenv("LLMCTL_CACHE_DIR", str(tmp_path / "c"))
+    assert runs.runs_dir(None) == tmp_path / "r"
+    assert runs.runs_dir("given") == Path("given")
+    assert runs.cache_dir() == tmp_path / "c"
+    assert runs.default_name("pretrain", "a b/é!", "gpt2").startswith("pretrain-a-b-é-gpt2-2")
