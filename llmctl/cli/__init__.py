@@ -1,0 +1,24 @@
+"""The command line: the only layer that prints, asks and exits.
+
+``COMMANDS`` is the one list of commands. It is plain data, so that ``llmctl --help`` imports nothing else.
+"""
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """One command: the module under ``llmctl.cli`` and the ``Verb`` there that carries it out."""
+
+    group: str
+    module: str
+    verb: str
+    summary: str
+
+
+COMMANDS = {
+    "tokenizer train": Command("Prepare", "tokenizer", "TRAIN", "train a tokenizer on your text"),
+    "tokenizer inspect": Command("Prepare", "tokenizer", "INSPECT", "see how tokenizers cut your text, side by side"),
+    "pretrain": Command("Train", "pretrain", "PRETRAIN", "train a language model, from scratch or from another"),
+    "eval": Command("Judge", "eval", "EVAL", "perplexity of a run or a model, with its 95 % interval"),
+    "generate": Command("Use", "generate", "GENERATE", "let a model go on from your words"),
+}

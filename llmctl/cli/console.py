@@ -1,0 +1,148 @@
+"""What a person sees: stdout is data, stderr is talk.
+
+Every text that comes from data, models or file names passes :func:`sanitise` before it meets the terminal.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import IO, Any
+
+from llmctl.progress import Advance
+
+# C0 (but tab and newline), DEL and C1 controls, and the bidirectional marks that can reorder a line.
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_BAR_SECONDS = 10.0  # how often a non-terminal hears of a running task
+
+
+def sanitise(text: str) -> str:
+    """Make foreign text safe to print: control characters and escapes become visible ``\\xNN``."""
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def is_coloured(stream: IO[str]) -> bool:
+    """Whether ``stream`` is a terminal that may be coloured (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+class Style:
+    """ANSI styles of one stream; the empty string where it takes none."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        on = is_coloured(stream)
+        self.bold = "\x1b[1m" if on else ""
+        self.dim = "\x1b[2m" if on else ""
+        self.red = "\x1b[31m" if on else ""
+        self.green = "\x1b[32m" if on else ""
+        self.yellow = "\x1b[33m" if on else ""
+        self.cyan = "\x1b[36m" if on else ""
+        self.end = "\x1b[0m" if on else ""
+
+
+class Console:
+    """The terminal's :class:`~llmctl.progress.Progress`, and the printer of results.
+
+    Args:
+        quiet: tell nothing but errors and the result.
+        as_json: print results as one JSON object.
+    """
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        self.quiet = quiet
+        self.as_json = as_json
+        self._style = Style(sys.stderr)
+
+    def note(self, message: str) -> None:
+        if not self.quiet:
+            self._say(message)
+
+    def warn(self, message: str) -> None:
+        self._say(f"{self._style.yellow}warning:{self._style.end} {sanitise(message)}", safe=True)
+
+    def hint(self, message: str, command: str) -> None:
+        """Tell the exact next command."""
+        if not self.quiet:
+            self._say(f"{message}  {self._style.cyan}{sanitise(command)}{self._style.end}", safe=True)
+
+    def _say(self, message: str, *, safe: bool = False) -> None:
+        print(message if safe else sanitise(message), file=sys.stderr, flush=True)
+
+    def write(self, text: str) -> None:
+        """Stream data to stdout; on a terminal, foreign control characters are shown, not obeyed."""
+        sys.stdout.write(sanitise(text) if sys.stdout.isatty() else text)
+        sys.stdout.flush()
+
+    def result(self, data: Mapping[str, Any], text: str) -> None:
+        """Print a result on stdout: ``data`` as JSON with ``--json``, else ``text``."""
+        if self.as_json:
+            print(json.dumps(data, ensure_ascii=False, allow_nan=False))
+        else:
+            print(sanitise(text))
+
+    def bar(self, description: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:
+        if self.quiet:
+            return _silent_bar()
+        if sys.stderr.isatty():
+            return _rich_bar(sanitise(description), total, unit)
+        return self._plain_bar(description, total, unit)
+
+    @contextmanager
+    def _plain_bar(self, description: str, total: int | None, unit: str) -> Iterator[Advance]:
+        done, told = 0, time.monotonic()
+
+        def advance(count: int) -> None:
+            nonlocal done, told
+            done += count
+            if time.monotonic() - told >= _BAR_SECONDS:
+                told = time.monotonic()
+                share = f" ({done / total:.0%})" if total else ""
+                self._say(f"{description}: {done:,} {unit}{share}")
+
+        yield advance
+
+    def training(self, total_steps: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+        from llmctl.cli import training_view
+
+        if self.quiet:
+            return training_view.silent()
+        if sys.stderr.isatty():
+            return training_view.live(total_steps)
+        return training_view.plain(total_steps, self._say)
+
+
+@contextmanager
+def _silent_bar() -> Iterator[Advance]:
+    yield lambda count: None
+
+
+@contextmanager
+def _rich_bar(description: str, total: int | None, unit: str) -> Iterator[Advance]:
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Amount(TextColumn):
+        def render(self, task: Any) -> Text:
+            done = f"{int(task.completed):,}" + (f" of {int(task.total):,}" if task.total else "")
+            speed = f"  {task.speed:,.0f} {unit}/s" if task.speed else ""
+            return Text(f"{done} {unit}{speed}")
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), Amount(""), TimeRemainingColumn())
+    with Progress(*columns, console=RichConsole(stderr=True), transient=True) as view:
+        task = view.add_task(description, total=total)
+        yield lambda count: view.advance(task, count)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out rows under headers: the first column left-aligned, the others right-aligned."""
+    cells = [[sanitise(cell).replace("\n", " ") for cell in row] for row in (headers, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
+    lines = []
+    for row in cells:
+        padded = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,97 @@
+"""The program: one entry, one error boundary."""
+
+import sys
+
+from llmctl import __version__
+
+
+def main() -> None:
+    """Run ``llmctl`` on ``sys.argv`` and exit with its code.
+
+    0: done; 1: failure; 2: usage, or bad input known before work starts; 130, 143: stopped by SIGINT, SIGTERM.
+    """
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:
+        print(f"llmctl {__version__}")
+        return
+    sys.exit(_guarded(arguments))
+
+
+def _guarded(arguments: list[str]) -> int:
+    """Run the command; turn what it raises into a message and an exit code."""
+    import os
+
+    from llmctl.errors import LlmctlError
+
+    try:
+        return _dispatch(arguments)
+    except LlmctlError as error:
+        if os.environ.get("LLMCTL_DEBUG"):
+            raise
+        _show_error(error.message, error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _show_error("interrupted", None)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("LLMCTL_DEBUG"):
+            raise
+        _show_error(
+            f"{type(error).__name__}: {error}",
+            "this is a defect of llmctl, or of a library under it: LLMCTL_DEBUG=1 shows the traceback",
+        )
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    import os
+
+    from llmctl.cli import COMMANDS
+    from llmctl.cli.help import command_help, overview
+
+    if "_LLMCTL_COMPLETE" in os.environ:  # the shell asks what a word could become
+        return _parse_and_run(arguments, "")
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        overview()
+        return 0
+    nouns = {name.split()[0] for name in COMMANDS if " " in name}
+    name = " ".join(arguments[:2]) if arguments[0] in nouns else arguments[0]
+    asks_for_help = any(word in ("--help", "-h") for word in arguments)
+    if name in COMMANDS and asks_for_help:
+        command_help(name)
+        return 0
+    if arguments[0] in nouns and name not in COMMANDS and (asks_for_help or len(arguments) == 1):
+        command_help(arguments[0])
+        return 0
+    return _parse_and_run(arguments, name)
+
+
+def _parse_and_run(arguments: list[str], name: str) -> int:
+    import typer
+
+    from llmctl.cli.app import build_app
+    from llmctl.errors import ConfigError
+
+    try:
+        return int(build_app()(arguments, prog_name="llmctl", standalone_mode=False) or 0)
+    except typer.Exit as done:
+        return done.exit_code
+    except typer.TyperException as error:
+        from llmctl.cli import COMMANDS
+
+        words = f"llmctl {name} --help" if name in COMMANDS else "llmctl --help"
+        message = error.format_message().rstrip(".")
+        raise ConfigError(message[0].lower() + message[1:], hint=f"see {words}") from error
+
+
+def _show_error(message: str, hint: str | None) -> None:
+    from llmctl.cli.console import Style, sanitise
+
+    style = Style(sys.stderr)
+    sys.stdout.flush()
+    print(f"{style.red}error:{style.end} {sanitise(message)}", file=sys.stderr)
+    if hint:
+        print(f" {style.cyan}hint:{style.end} {sanitise(hint)}", file=sys.stderr)

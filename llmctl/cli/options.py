@@ -1,0 +1,170 @@
+"""Config fields -> command-line options, so that no flag is written by hand twice."""
+
+import importlib
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import Field, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from llmctl.cli import COMMANDS
+from llmctl.config import options
+from llmctl.recipe import Given, Kind, Scalar, kind_of, resolve, to_yaml
+
+if TYPE_CHECKING:
+    from llmctl.cli.console import Console
+
+COMMON_OPTIONS = {
+    "--recipe FILE": "YAML file with the same words as the options; a flag overrides it",
+    "--dry-run": "print the resolved recipe, and what it would cost where that is known, and stop",
+    "--json": "print the result as one JSON object on stdout",
+    "-v, --verbose": "show what the libraries underneath log",
+    "-q, --quiet": "say nothing but warnings, errors and the result",
+    "--help": "show this page",
+}
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command: its config, what it does with it, and how to show it.
+
+    Attributes:
+        config: the dataclass of ``llmctl.config`` that defines its options.
+        run: carries the command out.
+        check: finds what is wrong with a config without heavy imports; raises ``LlmctlError``.
+        plan: lines that tell what the run would cost, for ``--dry-run``.
+        examples: command lines for ``--help``.
+    """
+
+    config: type
+    run: Callable[[Any, "Console"], None]
+    check: Callable[[Any], None] = lambda config: None
+    plan: Callable[[Any, "Console"], None] = lambda config, console: None
+    examples: tuple[str, ...] = ()
+
+    @cached_property
+    def fields(self) -> list[Field[Any]]:
+        """The fields in the order of ``--help``, positional arguments first."""
+        return sorted(options(self.config), key=lambda item: not item.metadata["argument"])
+
+
+def load_verb(name: str) -> Verb:
+    """Import the module of one command of ``COMMANDS``, and no other."""
+    command = COMMANDS[name]
+    verb: Verb = getattr(importlib.import_module(f"llmctl.cli.{command.module}"), command.verb)
+    return verb
+
+
+def flag_of(name: str) -> str:
+    """``learning_rate`` -> ``--learning-rate``."""
+    return "--" + name.replace("_", "-")
+
+
+def as_function(name: str) -> Callable[..., None]:
+    """The command as a function whose signature Typer reads: one parameter a config field, and the common ones.
+
+    Values reach us as the words that were typed: types, bounds and choices are checked in one place for
+    recipes and flags alike.
+    """
+    import typer
+
+    verb = load_verb(name)
+    parameters = [_parameter(item) for item in verb.fields]
+    common: dict[str, Any] = {
+        "recipe": Annotated[str | None, typer.Option("--recipe", autocompletion=_complete_path)],
+        "dry_run": Annotated[bool, typer.Option("--dry-run")],
+        "as_json": Annotated[bool, typer.Option("--json")],
+        "verbose": Annotated[bool, typer.Option("--verbose", "-v")],
+        "quiet": Annotated[bool, typer.Option("--quiet", "-q")],
+    }
+    for key, annotation in common.items():
+        default = None if key == "recipe" else False
+        parameters.append(
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        )
+
+    def command(**given: Any) -> None:
+        switches = {key: given.pop(key) for key in common}
+        execute(name, verb, given, **switches)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {item.name: item.annotation for item in parameters}
+    return command
+
+
+def execute(
+    name: str,
+    verb: Verb,
+    given: dict[str, Any],
+    *,
+    recipe: str | None,
+    dry_run: bool,
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    """Resolve the config, check what can be checked cheaply, and run, or only show, the command."""
+    from llmctl.cli.console import Console
+
+    for library in ("TRANSFORMERS", "DATASETS", "HF_HUB"):  # read when they are imported, so before that
+        os.environ.setdefault(f"{library}_VERBOSITY", "info" if verbose else "error")
+    console = Console(quiet=quiet, as_json=as_json)
+    flags = {key: _as_given(key, value) for key, value in given.items() if value is not None and value != []}
+    config = resolve(verb.config, Path(recipe) if recipe else None, flags)
+    verb.check(config)
+    if dry_run:
+        print(to_yaml(config, header=f"llmctl {name} --recipe THIS_FILE"), end="")
+        verb.plan(config, console)
+        return
+    verb.run(config, console)
+
+
+def _as_given(name: str, value: Any) -> Given:
+    where = flag_of(name)
+    if isinstance(value, bool):
+        return Given(Scalar(str(value).lower()), where)
+    if isinstance(value, list | tuple):
+        return Given(tuple(Scalar(item) for item in value), where)
+    return Given(Scalar(value), where)
+
+
+def _parameter(item: Field[Any]) -> inspect.Parameter:
+    import typer
+
+    kind = kind_of(item.type)
+    annotation: Any = bool if kind.type is bool else list[str] if kind.repeated else str
+    complete = _completion(item, kind)
+    if item.metadata["argument"]:
+        info: Any = typer.Argument(show_default=False, autocompletion=complete)
+    elif kind.type is bool:
+        info = typer.Option(f"{flag_of(item.name)}/--no-{flag_of(item.name)[2:]}")
+    else:
+        info = typer.Option(flag_of(item.name), autocompletion=complete)
+    return inspect.Parameter(
+        item.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[annotation | None, info],
+    )
+
+
+def _completion(item: Field[Any], kind: Kind) -> Callable[[str], list[str]] | None:
+    if kind.choices:
+        return lambda incomplete: [choice for choice in kind.choices if choice.startswith(incomplete)]
+    return _complete_path if item.metadata["path"] else None
+
+
+def _complete_path(incomplete: str) -> list[str]:
+    folder, _, start = incomplete.rpartition("/")
+    try:
+        entries = sorted(Path(folder or ("/" if incomplete.startswith("/") else ".")).iterdir())
+    except OSError:
+        return []
+    prefix = incomplete[: len(incomplete) - len(start)]
+    return [
+        f"{prefix}{entry.name}{'/' if entry.is_dir() else ''}"
+        for entry in entries
+        if entry.name.startswith(start) and (start or not entry.name.startswith("."))
+    ]

@@ -1,0 +1,40 @@
+"""``llmctl pretrain``."""
+
+from typing import TYPE_CHECKING
+
+from llmctl.cli.options import Verb
+from llmctl.config import PretrainConfig
+from llmctl.workflows import train
+
+if TYPE_CHECKING:
+    from llmctl.cli.console import Console
+
+
+def _run(config: PretrainConfig, console: "Console") -> None:
+    from llmctl.cli.console import table
+
+    result = train.run(config, progress=console)
+    rows = [[name, f"{value:.4f}"] for name, value in result.scores.items()]
+    rows += [
+        ["parameters", f"{result.num_parameters:,}"],
+        ["steps", f"{result.steps:,}"],
+        ["seconds", f"{result.seconds:,.0f}"],
+    ]
+    console.result(result.to_json(), table(["validation", result.run], rows))
+    console.hint("judge it:", f"llmctl eval {result.run}")
+    console.hint("let it write:", f'llmctl generate "Once upon a time" --model {result.run}')
+
+
+PRETRAIN = Verb(
+    PretrainConfig,
+    _run,
+    check=train.check,
+    plan=lambda config, console: train.plan(config, progress=console),
+    examples=(
+        "llmctl pretrain                                      # a story model, from data that comes with the tool",
+        "llmctl pretrain --data book.txt --block-size 128     # a text of your own",
+        "llmctl pretrain --data 'shards/*.jsonl.gz' --architecture gpt2 --model-size small",
+        "llmctl pretrain --model runs/stories --data more.txt # go on with a model",
+        "llmctl pretrain --recipe recipes/pretrain/tinyshakespeare.yaml",
+    ),
+)

@@ -1,0 +1,130 @@
+"""The entry: help, usage errors, the error boundary, and what may be imported on the way."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmctl import __version__
+from llmctl.cli import COMMANDS
+from llmctl.cli.options import flag_of, load_verb
+from tests.cli.conftest import Run
+
+HEAVY = ("torch", "transformers", "datasets", "numpy", "pandas", "pyarrow", "accelerate", "evaluate")
+
+
+def modules_after(arguments: list[str], cwd: Path) -> tuple[int, set[str]]:
+    """The exit code of a command, and the heavy modules it left in ``sys.modules``."""
+    code = (
+        "import atexit, json, sys\n"
+        f"atexit.register(lambda: print('\\nMODULES', json.dumps([m for m in {HEAVY!r} if m in sys.modules])))\n"
+        f"sys.argv = ['llmctl', *{arguments!r}]\n"
+        "from llmctl.cli.main import main\n"
+        "main()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=60)
+    return result.returncode, set(json.loads(result.stdout.rpartition("MODULES")[2]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--version"], 0),
+        (["--help"], 0),
+        ([], 0),
+        *[([*name.split(), "--help"], 0) for name in COMMANDS],
+        (["tokenizer"], 0),
+        (["pretain"], 2),
+        (["pretrain", "--lerning-rate", "3"], 2),
+        (["pretrain", "--learning-rate", "fast"], 2),
+        (["pretrain", "--data", "nowhere.txt"], 2),
+        (["pretrain", "--recipe", "nowhere.yaml"], 2),
+        (["pretrain", "--recipe", "bad.yaml"], 2),
+        (["pretrain", "--num-attention-heads", "3"], 2),
+        (["pretrain", "--resume", "nothing"], 2),
+        (["pretrain", "--data", "builtin:storys"], 2),
+        (["pretrain", "--encoding", "utf-99"], 2),
+        (["tokenizer", "train", "--data", "nowhere.txt"], 2),
+        (["eval"], 2),
+        (["eval", "--data", "nowhere.txt"], 2),
+        (["generate"], 2),
+        (["generate", "hello"], 2),
+        (["generate", "hello", "--model", "./nowhere"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_nothing_heavy_is_imported_to_answer(arguments: list[str], code: int, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("learnin_rate: 1\n")
+    assert modules_after(arguments, tmp_path) == (code, set())
+
+
+def test_version_and_overview(llmctl: Run) -> None:
+    assert llmctl("--version").stdout == f"llmctl {__version__}\n"
+    overview = llmctl("--help")
+    assert overview.stdout == llmctl().stdout
+    assert len(overview.stdout.splitlines()) <= 24
+    assert all(name in overview.stdout for name in COMMANDS)
+    assert "\x1b" not in overview.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_every_option_of_the_config(llmctl: Run, name: str) -> None:
+    result = llmctl(*name.split(), "--help")
+    assert result.returncode == 0
+    for item in load_verb(name).fields:
+        shown = item.name.upper() if item.metadata["argument"] else flag_of(item.name)
+        assert shown in result.stdout
+    assert all(len(line) <= 110 for line in result.stdout.splitlines() if not line.startswith("  $"))
+
+
+def test_usage_errors_name_the_option_and_the_next_step(llmctl: Run) -> None:
+    result = llmctl("pretrain", "--lerning-rate", "3")
+    assert result.returncode == 2
+    assert "--lerning-rate" in result.stderr
+    assert "--learning-rate" in result.stderr
+    assert "llmctl pretrain --help" in result.stderr
+    assert "did you mean" in llmctl("pretain").stderr.lower()
+    assert result.stdout == ""
+
+
+def test_flags_and_recipe_are_judged_together(llmctl: Run, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("seed: x\n")
+    result = llmctl("pretrain", "--recipe", "r.yaml", "--learning-rate", "0")
+    assert result.returncode == 2
+    assert "r.yaml:1: seed should be a whole number, found 'x'" in result.stderr
+    assert "--learning-rate: learning_rate should be above 0, found 0" in result.stderr
+
+
+def test_dry_run_prints_a_recipe_that_reads_back(llmctl: Run, tmp_path: Path) -> None:
+    first = llmctl("pretrain", "--dry-run", "--learning-rate", "1e-4", "--report-to", "none", "-q")
+    assert first.returncode == 0, first.stderr
+    assert "learning_rate: 0.0001" in first.stdout
+    (tmp_path / "again.yaml").write_text(first.stdout)
+    assert llmctl("pretrain", "--dry-run", "--recipe", "again.yaml", "-q").stdout == first.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_foreign_text_is_sanitised(llmctl: Run) -> None:
+    result = llmctl("pretrain", "--data", "evil\x1b]52;c;aGk=\x07[red]\u202e.txt")
+    assert result.returncode == 2
+    assert "\x1b" not in result.stderr
+    assert "\x07" not in result.stderr
+    assert "\u202e" not in result.stderr
+    assert r"evil\x1b]52;c;aGk=\x07[red]\u202e.txt" in result.stderr
+
+
+def test_a_traceback_is_shown_only_when_asked_for(llmctl: Run) -> None:
+    assert "Traceback" not in llmctl("pretrain", "--data", "nowhere.txt").stderr
+    assert "Traceback" in llmctl("pretrain", "--data", "nowhere.txt", LLMCTL_DEBUG="1").stderr
+
+
+def test_completion_lists_commands_options_and_choices(llmctl: Run) -> None:
+    def complete(line: str, word: int) -> str:
+        return llmctl(_LLMCTL_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(word)).stdout
+
+    assert complete("llmctl pre", 1).split() == ["pretrain"]
+    assert complete("llmctl tokenizer ", 2).split() == ["train", "inspect"]
+    assert "--learning-rate" in complete("llmctl pretrain --learning", 2).split()
+    assert complete("llmctl pretrain --lr-scheduler-type cos", 3).split() == ["cosine"]
