@@ -1,0 +1,139 @@
+"""Documents to tokens with the Rust tokenizer itself: in pieces, in batches, in order."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from llmctl.data.documents import Documents
+from llmctl.data.readers import Piece
+from llmctl.progress import Progress
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+# Measured: shorter and longer pieces are both slower, and so are batches that outgrow the processor's cache.
+_CHARS_A_PIECE = 4_000
+_CHARS_A_BATCH = 256_000
+
+# What shows whether a tokenizer's tokens reach over the places where documents are cut.
+_SAMPLE = (
+    "Once upon a time, in 1984, there was a hen.\nShe didn't like the rain! What was she to do? (Nothing.) "
+    "Tick,\ntock,\nsaid\nthe\nclock.\n12\nstrokes"
+)
+_PIECES_TRIED = 16
+
+
+class Batch(NamedTuple):
+    """What some pieces became.
+
+    Attributes:
+        tokens: theirs, with prefix and suffix.
+        documents: end in the stream, bytes and words of each document that ended.
+        num_bytes: of the pieces.
+    """
+
+    tokens: list[int]
+    documents: list[tuple[int, int, int]]
+    num_bytes: int
+
+
+class Encoder:
+    """Documents to tokens with a copy of the tokenizer, so that the caller's keeps its settings.
+
+    Args:
+        backend: the caller's tokenizer.
+        eos: ends each document where the post-processor puts nothing last.
+    """
+
+    def __init__(self, backend: "Tokenizer", eos: int | None) -> None:
+        self.backend = type(backend).from_str(backend.to_str())
+        self.backend.no_truncation()
+        self.backend.no_padding()
+        self.prefix, self.suffix = _frame(self.backend)
+        if not self.suffix and eos is not None:
+            self.suffix = [eos]
+        largest = max([*self.backend.get_vocab(with_added_tokens=True).values(), *self.prefix, *self.suffix])
+        self.dtype = "uint16" if largest < 1 << 16 else "uint32"
+
+    def pieces(self, documents: Documents, progress: Progress) -> Iterator[Piece]:
+        """The documents in pieces whose tokens are the document's, whole where there is no other way."""
+        for marks in (" \n", " ", "\n"):
+            if self._cuts_well(documents, marks):
+                return documents.pieces(_CHARS_A_PIECE, marks)
+        progress.note(f"{documents.name}: this tokenizer needs each document whole; a long one takes memory")
+        return (Piece(text, True) for text in documents)
+
+    def _cuts_well(self, documents: Documents, marks: str) -> bool:
+        """Whether pieces have the tokens of the whole, tried on a sample and on the documents' first cuts."""
+        sample = Documents("", 1, 0, "", (), lambda: iter([Piece(_SAMPLE, True)]))
+        own = islice(documents.pieces(_CHARS_A_PIECE, marks), _PIECES_TRIED)
+        return all(
+            self._ids(left.text) + self._ids(right.text) == self._ids(left.text + right.text)
+            for left, right in [*pairwise(sample.pieces(8, marks)), *pairwise(own)]
+            if not left.ends_document
+        )
+
+    def _ids(self, text: str) -> list[int]:
+        return self.backend.encode(text, add_special_tokens=False).ids
+
+    def batches(self, pieces: Iterator[Piece]) -> Iterator[Batch]:
+        """The pieces' tokens, in order; one batch is tokenised while the one before is handed out."""
+        end = num_bytes = num_words = 0
+        begins = True
+        for batch, encodings in self._encoded(pieces):
+            tokens: list[int] = []
+            documents: list[tuple[int, int, int]] = []
+            total = 0
+            for (text, ends), encoding in zip(batch, encodings, strict=True):
+                if begins:
+                    tokens += self.prefix
+                    num_bytes = num_words = 0
+                tokens += encoding.ids
+                size = len(text) if text.isascii() else len(text.encode())
+                total += size
+                num_bytes += size
+                num_words += len(text.split())
+                begins = ends
+                if ends:
+                    tokens += self.suffix
+                    documents.append((end + len(tokens), num_bytes, num_words))
+            end += len(tokens)
+            yield Batch(tokens, documents, total)
+
+    def _encoded(self, pieces: Iterator[Piece]) -> Iterator[tuple[list[Piece], list["Encoding"]]]:
+        def encode(batch: list[Piece]) -> list["Encoding"]:
+            return self.backend.encode_batch_fast([piece.text for piece in batch], add_special_tokens=False)
+
+        with ThreadPoolExecutor(1) as pool:
+            ahead: tuple[list[Piece], Future[list[Encoding]]] | None = None
+            for batch in _batched(pieces):
+                behind, ahead = ahead, (batch, pool.submit(encode, batch))
+                if behind is not None:
+                    yield behind[0], behind[1].result()
+            if ahead is not None:
+                yield ahead[0], ahead[1].result()
+
+
+def _frame(backend: "Tokenizer") -> tuple[list[int], list[int]]:
+    """What the post-processor puts before and behind a text."""
+    for text in ("a", "1", "."):
+        bare = backend.encode(text, add_special_tokens=False).ids
+        framed = backend.encode(text).ids
+        for at in range(len(framed) - len(bare) + 1):
+            if bare and framed[at : at + len(bare)] == bare:
+                return framed[:at], framed[at + len(bare) :]
+    return [], []
+
+
+def _batched(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    batch: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += len(piece.text)
+        if size >= _CHARS_A_BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

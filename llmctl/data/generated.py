@@ -1,0 +1,54 @@
+"""Built-in text, generated once and then read from the cache: a corpus is read several times in a run."""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from llmctl.data.sources import BuiltinSource
+
+
+def code_digest() -> str:
+    """A digest of this package's code: generated text changes with the code that generates it."""
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return hashlib.sha256(code).hexdigest()[:16]
+
+
+def builtin_texts(source: BuiltinSource, cache_dir: Path) -> Iterator[str]:
+    """The documents of a built-in data set, kept in ``cache_dir``, or generated anew where that cannot be."""
+    kept = cache_dir / "builtin" / f"{source.name}-{source.size}-{code_digest()}.jsonl"
+    if not kept.exists():
+        try:
+            _keep(_generate(source), kept)
+        except OSError:
+            yield from _generate(source)
+            return
+    with open(kept, encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def _generate(source: BuiltinSource) -> Iterator[str]:
+    from llmctl.data import builtin
+
+    if source.name == "reviews":
+        return (text for text, _ in builtin.reviews(source.size))
+    return builtin.stories(source.size)
+
+
+def _keep(texts: Iterator[str], place: Path) -> None:
+    """Write beside the place, then move there: a reader finds all of it or nothing."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    staged = place.with_name(f".{place.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with open(staged, "w", encoding="utf-8") as file:
+            for text in texts:
+                file.write(json.dumps(text, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(staged, place)
+    finally:
+        with contextlib.suppress(OSError):
+            staged.unlink()
