@@ -190,9 +190,9 @@ class Training:
     learning_rate: Positive = _training(3e-3, "peak learning rate")
     seed: CountOrZero = _training(0, "seed of the weights, the order of the data and dropout")
 
-    lr_scheduler_type: Literal[
-        "linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"
-    ] = _optimizer("cosine", "how the learning rate decays after its peak")
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"] = (
+        _optimizer("cosine", "how the learning rate decays after its peak")
+    )
     warmup_steps: NonNegative = _optimizer(
         0.05, "steps of rising learning rate; below 1 a share of all steps", unit="steps"
     )
@@ -211,7 +211,9 @@ class Training:
     save_total_limit: Count = _logging(
         2, "checkpoints kept; the best one is always among them", unit="checkpoints"
     )
-    load_best_model_at_end: bool = _logging(True, "keep the model of the lowest validation loss, not the last")
+    load_best_model_at_end: bool = _logging(
+        True, "keep the model of the lowest validation loss, not the last"
+    )
     per_device_eval_batch_size: Count = _logging(16, "windows scored at once on each device", unit="windows")
     logging_steps: Count | None = _logging(
         None, "log loss, learning rate and speed every N steps", unit="steps", default_text="100 times a run"
@@ -277,10 +279,10 @@ class EvalConfig(TextData):
     stride: Count | None = _evaluation(
         None, "tokens newly scored in each window", unit="tokens", default_text="half of max_length"
     )
-    per_device_eval_batch_size: Count = _evaluation(16, "windows scored at once on each device", unit="windows")
-    num_resamples: Count = _evaluation(
-        1000, "bootstrap resamples behind the 95 % interval", unit="resamples"
+    per_device_eval_batch_size: Count = _evaluation(
+        16, "windows scored at once on each device", unit="windows"
     )
+    num_resamples: Count = _evaluation(1000, "bootstrap resamples behind the 95 % interval", unit="resamples")
     seed: CountOrZero = _evaluation(0, "seed of the bootstrap")
     bf16: bool = _hardware(False, "compute in bfloat16")
     runs_dir: Name | None = _run(

@@ -20,7 +20,15 @@ MAX_RECIPE_BYTES = 1_000_000
 
 _INT = re.compile(r"[-+]?[0-9][0-9_]*\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?\Z")
-_WORDS = {"": None, "~": None, "null": None, "true": True, "false": False, ".inf": float("inf"), ".nan": float("nan")}
+_WORDS = {
+    "": None,
+    "~": None,
+    "null": None,
+    "true": True,
+    "false": False,
+    ".inf": float("inf"),
+    ".nan": float("nan"),
+}
 
 ConfigT = TypeVar("ConfigT")
 
@@ -127,7 +135,7 @@ def read(path: Path, problems: list[str]) -> dict[str, Given]:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                line = event.start_mark.line + 1
+                line = event.start_mark.line + 1  # type: ignore[union-attr]
                 raise ConfigError(f"{path}:{line}: YAML anchors and aliases are not used in recipes")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
@@ -187,7 +195,9 @@ def _read_text(path: Path) -> str:
         )
     try:
         if path.stat().st_size > MAX_RECIPE_BYTES:
-            raise ConfigError(f"{path}: {path.stat().st_size:,} bytes; a recipe has at most {MAX_RECIPE_BYTES:,}")
+            raise ConfigError(
+                f"{path}: {path.stat().st_size:,} bytes; a recipe has at most {MAX_RECIPE_BYTES:,}"
+            )
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.object[error.start]:#04x} is not UTF-8") from error

@@ -20,17 +20,26 @@ import platform
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmctl import disk
 from llmctl.errors import RunError
 from llmctl.recipe import suggestion
 
-LIBRARIES = ("llmctl", "torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors", "numpy")
+LIBRARIES = (
+    "llmctl",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "accelerate",
+    "safetensors",
+    "numpy",
+)
 _NAME = re.compile(r"[\w][\w.+-]{0,127}\Z")
 
 
@@ -44,28 +53,6 @@ def cache_dir() -> Path:
 def runs_dir(given: str | None) -> Path:
     """Where runs are kept: the option, else ``LLMCTL_RUNS_DIR``, else ``./runs``."""
     return Path(given or os.environ.get("LLMCTL_RUNS_DIR") or "runs")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader finds the old file or the new one, never a part."""
-    handle, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(staged, 0o666 & ~_umask())
-        os.replace(staged, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(staged)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 @dataclass(frozen=True)
@@ -152,7 +139,9 @@ def check_new(root: Path, name: str) -> Path:
         RunError: the name is no file name, or the directory is in use.
     """
     if not _NAME.match(name):
-        raise RunError(f"run name {name!r} is not a file name", hint="use letters, digits, '-', '_', '.' and '+'")
+        raise RunError(
+            f"run name {name!r} is not a file name", hint="use letters, digits, '-', '_', '.' and '+'"
+        )
     path = root / name
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunError(
@@ -172,8 +161,8 @@ def create(root: Path, name: str, *, recipe: str, environment: Mapping[str, Any]
     run = RunDir(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_atomically(run.recipe, recipe)
-        write_atomically(run.environment, json.dumps(environment, indent=2) + "\n")
+        disk.write_file(run.recipe, recipe)
+        disk.write_file(run.environment, json.dumps(environment, indent=2) + "\n")
     except OSError as error:
         raise RunError(f"cannot make the run directory {path}: {error.strerror}") from error
     return run

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llmctl import runs
+from llmctl import disk, runs
 from llmctl.errors import RunError
 
 
@@ -69,9 +69,9 @@ def test_a_run_is_opened_by_name_or_path_and_a_typo_is_met(tmp_path: Path) -> No
 
 def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
-    runs.write_atomically(path, "old")
+    disk.write_file(path, "old")
     with pytest.raises(UnicodeEncodeError):
-        runs.write_atomically(path, "\ud800")
+        disk.write_file(path, "\ud800")
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["scores.json"]
 
@@ -79,7 +79,7 @@ def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> No
 def test_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        runs.write_atomically(tmp_path / "x", "")
+        disk.write_file(tmp_path / "x", "")
     finally:
         os.umask(before)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640

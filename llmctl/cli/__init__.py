@@ -17,8 +17,12 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "tokenizer train": Command("Prepare", "tokenizer", "TRAIN", "train a tokenizer on your text"),
-    "tokenizer inspect": Command("Prepare", "tokenizer", "INSPECT", "see how tokenizers cut your text, side by side"),
-    "pretrain": Command("Train", "pretrain", "PRETRAIN", "train a language model, from scratch or from another"),
+    "tokenizer inspect": Command(
+        "Prepare", "tokenizer", "INSPECT", "see how tokenizers cut your text, side by side"
+    ),
+    "pretrain": Command(
+        "Train", "pretrain", "PRETRAIN", "train a language model, from scratch or from another"
+    ),
     "eval": Command("Judge", "eval", "EVAL", "perplexity of a run or a model, with its 95 % interval"),
     "generate": Command("Use", "generate", "GENERATE", "let a model go on from your words"),
 }

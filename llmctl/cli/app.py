@@ -33,7 +33,7 @@ class LazyGroup(TyperGroup):
         return None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        self.commands = dict.fromkeys(self.list_commands(ctx))  # type: ignore[arg-type]  # what a typo is compared with
+        self.commands = dict.fromkeys(self.list_commands(ctx), self)  # what a typo is compared with
         return super().resolve_command(ctx, args)
 
 

@@ -21,7 +21,8 @@ def _run(config: EvalConfig, console: "Console") -> None:
     for name in SCORES:
         score = data[name]
         bounds = "" if score["low"] is None else f"{score['low']:.4f} to {score['high']:.4f}"
-        rows.append([name.replace("_", " "), f"{score['value']:.4f}", bounds])
+        value = "too large" if score["value"] is None else f"{score['value']:.4f}"
+        rows.append([name.replace("_", " "), value, bounds])
     text = table([f"{result.model} on {result.split}", "score", "95 % interval"], rows)
     console.result(
         data, f"{text}\n\n{data['num_tokens']:,} tokens of {data['n']:,} documents\n{data['signature']}"

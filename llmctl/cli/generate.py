@@ -1,5 +1,6 @@
 """``llmctl generate``."""
 
+import json
 from typing import TYPE_CHECKING
 
 from llmctl.cli.options import Verb
@@ -11,12 +12,14 @@ if TYPE_CHECKING:
 
 
 def _run(config: GenerateConfig, console: "Console") -> None:
-    write = (lambda text: None) if console.as_json else console.write
+    written: list[str] = []
+    write = written.append if console.as_json else console.write
     result = generate.run(config, progress=console, write=write)
     if result.output_file:
         console.note(f"wrote {result.num_texts:,} texts to {result.output_file}")
     if console.as_json:
-        console.result(result.to_json(), "")
+        lines = [json.loads(line) for line in written] if config.input_file else result.texts
+        console.result({**result.to_json(), "texts": lines}, "")
 
 
 GENERATE = Verb(

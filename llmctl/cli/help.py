@@ -45,7 +45,9 @@ def command_help(name: str) -> None:
 
     style = Style(sys.stdout)
     if name not in COMMANDS:
-        verbs = [f"  llmctl {verb:<20}{COMMANDS[verb].summary}" for verb in COMMANDS if verb.startswith(name + " ")]
+        verbs = [
+            f"  llmctl {verb:<20}{COMMANDS[verb].summary}" for verb in COMMANDS if verb.startswith(name + " ")
+        ]
         print("\n".join([f"{style.bold}Usage:{style.end} llmctl {name} COMMAND [OPTIONS]", "", *verbs]))
         return
     verb = load_verb(name)

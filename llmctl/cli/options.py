@@ -40,8 +40,8 @@ class Verb:
 
     config: type
     run: Callable[[Any, "Console"], None]
-    check: Callable[[Any], None] = lambda config: None
-    plan: Callable[[Any, "Console"], None] = lambda config, console: None
+    check: Callable[[Any], None]
+    plan: Callable[[Any, "Console"], None] | None = None
     examples: tuple[str, ...] = ()
 
     @cached_property
@@ -112,11 +112,12 @@ def execute(
         os.environ.setdefault(f"{library}_VERBOSITY", "info" if verbose else "error")
     console = Console(quiet=quiet, as_json=as_json)
     flags = {key: _as_given(key, value) for key, value in given.items() if value is not None and value != []}
-    config = resolve(verb.config, Path(recipe) if recipe else None, flags)
+    config: Any = resolve(verb.config, Path(recipe) if recipe else None, flags)
     verb.check(config)
     if dry_run:
         print(to_yaml(config, header=f"llmctl {name} --recipe THIS_FILE"), end="")
-        verb.plan(config, console)
+        if verb.plan:
+            verb.plan(config, console)
         return
     verb.run(config, console)
 

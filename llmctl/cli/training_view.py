@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 Tell = Callable[[Mapping[str, Any]], None]
@@ -30,7 +31,9 @@ def plain(total_steps: int, say: Callable[[str], None]) -> Iterator[Tell]:
             say(f"step {event['step']:,} of {total_steps:,}: {_evaluation(event)}")
         elif "loss" in event and (now - told >= _PLAIN_SECONDS or event["step"] >= total_steps):
             told = now
-            say(f"step {event['step']:,} of {total_steps:,}: {_step(event)}, {_time_left(event, total_steps, started)}")
+            say(
+                f"step {event['step']:,} of {total_steps:,}: {_step(event)}, {_time_left(event, total_steps, started)}"
+            )
 
     yield tell
 
@@ -99,7 +102,7 @@ def curve(values: list[float], width: int) -> str:
     """Draw values as a line of block characters, the oldest first; each column is a mean."""
     columns = min(width, len(values))
     edges = [round(i * len(values) / columns) for i in range(columns + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
     low, high = min(means), max(means)
     scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
     return "".join(_BLOCKS[round((mean - low) * scale)] for mean in means)

@@ -16,9 +16,9 @@ import numpy as np
 
 from llmctl.data.documents import Documents
 from llmctl.data.encode import Encoder
+from llmctl.disk import write_file
 from llmctl.errors import DataError, ModelError
 from llmctl.progress import Progress
-from llmctl.runs import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -187,7 +187,7 @@ def _write_files(documents: Documents, encoder: Encoder, staged: Path, progress:
         "prefix_length": len(encoder.prefix),
         "suffix_length": len(encoder.suffix),
     }
-    write_atomically(staged / "meta.json", json.dumps(meta))
+    write_file(staged / "meta.json", json.dumps(meta))
 
 
 def _publish(staged: Path, place: Path) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from llmctl.data.files import NEWLINE, NUL, SourceFile, Tell
 from llmctl.data.readers import Piece
+from llmctl.disk import write_file
 from llmctl.progress import Progress
-from llmctl.runs import write_atomically
 
 Stream = Callable[[], Iterator[Piece]]
 Read = Callable[[Tell], Iterator[Piece]]
@@ -117,7 +117,7 @@ def counted(
         count = _count(read, limit, advance)
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(memo, json.dumps(asdict(count), ensure_ascii=False))
+        write_file(memo, json.dumps(asdict(count), ensure_ascii=False))
     except OSError as exc:
         progress.note(f"the count of {name} cannot be kept for the next time: {memo.parent}: {exc.strerror}")
     return count

@@ -1,14 +1,12 @@
 """Built-in text, generated once and then read from the cache: a corpus is read several times in a run."""
 
-import contextlib
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from llmctl.data.sources import BuiltinSource
+from llmctl.disk import staged_file
 
 
 def code_digest() -> str:
@@ -39,16 +37,7 @@ def _generate(source: BuiltinSource) -> Iterator[str]:
 
 
 def _keep(texts: Iterator[str], place: Path) -> None:
-    """Write beside the place, then move there: a reader finds all of it or nothing."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    staged = place.with_name(f".{place.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with open(staged, "w", encoding="utf-8") as file:
-            for text in texts:
-                file.write(json.dumps(text, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(staged, place)
-    finally:
-        with contextlib.suppress(OSError):
-            staged.unlink()
+    with staged_file(place) as file:
+        for text in texts:
+            file.write(json.dumps(text, ensure_ascii=False) + "\n")

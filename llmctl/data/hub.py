@@ -3,7 +3,8 @@
 from typing import Any
 
 from llmctl.data.sources import HubSource
-from llmctl.errors import ConfigError, DataError, LlmctlError
+from llmctl.errors import ConfigError, LlmctlError
+from llmctl.hub import explain, go_offline_if_unreachable
 
 
 def splits(source: HubSource) -> dict[str, Any]:
@@ -13,6 +14,7 @@ def splits(source: HubSource) -> dict[str, Any]:
         ConfigError: no such data set or subset.
         DataError: offline and not in the cache, gated, or not loadable.
     """
+    go_offline_if_unreachable()
     import datasets
 
     try:
@@ -23,22 +25,12 @@ def splits(source: HubSource) -> dict[str, Any]:
 
 def _in_our_words(source: HubSource, exc: Exception) -> LlmctlError:
     from datasets.exceptions import DatasetNotFoundError
-    from huggingface_hub.errors import OfflineModeIsEnabled
 
     text = str(exc)
-    if isinstance(exc, DatasetNotFoundError) and "gated" in text:
-        return DataError(
-            f"{source.name}: gated", hint="ask for access on its Hub page, then set HF_TOKEN to your token"
-        )
-    if isinstance(exc, DatasetNotFoundError):
+    if isinstance(exc, DatasetNotFoundError) and "gated" not in text:
         return ConfigError(
             f"no such file and no such Hub data set: {source.name}",
             hint="check the spelling; a private data set needs HF_TOKEN",
-        )
-    if isinstance(exc, (ConnectionError, OfflineModeIsEnabled)) or "offline" in text.lower():
-        return DataError(
-            f"offline and not in the cache: {source.name}",
-            hint="builtin:stories and files, folders and globs of your own work offline",
         )
     if subsets := _subsets(source.name, text):
         return ConfigError(
@@ -47,7 +39,7 @@ def _in_our_words(source: HubSource, exc: Exception) -> LlmctlError:
             else f"{source.name}: has several subsets",
             hint=f"choose one: {', '.join(f'{source.name}:{name}' for name in subsets[:12])}",
         )
-    return DataError(f"{source.name}: {text.splitlines()[0] if text else type(exc).__name__}")
+    return explain(source.name, "data set", exc)
 
 
 def _subsets(name: str, complaint: str) -> list[str]:

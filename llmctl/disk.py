@@ -1,0 +1,68 @@
+"""Writing so that a reader finds the old or the new, whole, and never a part."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+def readable_mode() -> int:
+    """The permissions of a new file by the user's umask."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+@contextmanager
+def staged_file(path: Path) -> Iterator[IO[str]]:
+    """A new UTF-8 file beside ``path`` that takes its place, flushed to disk, when the block ends well.
+
+    Raises:
+        OSError: it cannot be written; ``path`` is as it was.
+    """
+    handle, staging = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(staging, readable_mode())
+        os.replace(staging, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staging)
+        raise
+
+
+@contextmanager
+def staged_directory(path: Path) -> Iterator[Path]:
+    """A new directory beside ``path`` that takes its place, flushed to disk, when the block ends well.
+
+    Its files get the permissions that the user's umask says (safetensors writes 0600 whatever it is).
+
+    Raises:
+        OSError: it cannot be written, or ``path`` is a directory with something in it.
+    """
+    staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield staging
+        mode = readable_mode()
+        for inner in staging.rglob("*"):
+            if inner.is_file():
+                inner.chmod(mode)
+                with inner.open("rb") as file:
+                    os.fsync(file.fileno())
+        staging.chmod(mode | (mode & 0o444) >> 2)  # a directory that can be read can be entered
+        staging.rename(path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``; raises as :func:`staged_file`."""
+    with staged_file(path) as file:
+        file.write(text)

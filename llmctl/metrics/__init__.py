@@ -1,0 +1,1 @@
+"""What turns predictions into scores, and scores into scores with an interval."""

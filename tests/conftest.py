@@ -1,0 +1,17 @@
+"""Every test runs offline; those on real data need ``LLMCTL_REAL_DATA``."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data that ``LLMCTL_REAL_DATA`` names."""
+    folder = os.environ.get("LLMCTL_REAL_DATA")
+    if not folder:
+        pytest.skip("LLMCTL_REAL_DATA is not set")
+    return Path(folder)

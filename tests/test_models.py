@@ -1,0 +1,202 @@
+"""Models by shape and by source."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+
+from llmctl import architectures, disk, models, runs
+from llmctl.config import ModelShape
+from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
+from llmctl.progress import SILENT
+
+
+class Vocabulary:
+    """What a new model asks of a tokenizer."""
+
+    bos_token_id = eos_token_id = 0
+    pad_token_id = 1
+
+    def __len__(self) -> int:
+        return 300
+
+
+def new(**shape: Any) -> Any:
+    return models.new_causal_lm(ModelShape(**shape), Vocabulary(), block_size=32, progress=SILENT)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen3", "gpt_neox", "opt", "gemma2", "olmo2"])
+def test_a_family_takes_the_shape_that_is_asked_for(architecture: str) -> None:
+    model = new(architecture=architecture, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
+    config = model.config
+    assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (32, 2, 2)
+    assert (config.vocab_size, config.max_position_embeddings) == (300, 32)
+    assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (0, 0, 1)
+    assert model.dtype == torch.float32
+    assert not [module for module in model.modules() if isinstance(module, torch.nn.Dropout) and module.p], (
+        "dropout is 0 unless asked for"
+    )
+
+
+def test_dropout_is_set_everywhere_when_asked_for() -> None:
+    model = new(architecture="gpt2", hidden_size=32, num_attention_heads=2, dropout=0.25)
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.25}
+
+
+def test_gpt2_and_llama_of_one_size_have_like_many_parameters() -> None:
+    sizes = [new(architecture=name).num_parameters() for name in ("gpt2", "llama")]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.02)
+
+
+def test_the_count_without_memory_is_the_models() -> None:
+    shape = ModelShape(architecture="gpt2", hidden_size=48, num_attention_heads=3)
+    counted = architectures.count_parameters(shape, vocab_size=300, block_size=32)
+    assert counted == new(architecture="gpt2", hidden_size=48, num_attention_heads=3).num_parameters()
+
+
+@pytest.mark.parametrize(
+    ("shape", "message", "hint"),
+    [
+        ({"hidden_size": 100, "num_attention_heads": 3}, "100 is not divided by num_attention_heads 3", "2"),
+        ({"num_attention_heads": 4, "num_key_value_heads": 3}, "4 is not divided", None),
+        ({"max_position_embeddings": 16}, "block_size 32 is beyond max_position_embeddings 16", "16"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused_early(
+    shape: dict[str, int], message: str, hint: str | None
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        architectures.check_shape(ModelShape(**shape), block_size=32)
+    assert message in caught.value.message
+    assert hint is None or hint in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [("lama", "unknown architecture"), ("t5", "cannot predict a next token"), ("bert", "both ways")],
+)
+def test_an_architecture_that_cannot_do_it_is_refused(architecture: str, message: str) -> None:
+    with pytest.raises(LlmctlError, match=message):
+        new(architecture=architecture)
+
+
+def test_a_model_beyond_this_machine_is_refused_before_memory_is_taken() -> None:
+    with pytest.raises(ConfigError, match="GiB"):
+        new(hidden_size=65536, num_hidden_layers=200, num_attention_heads=64)
+
+
+def save(tmp_path: Path, **config: int) -> Path:
+    model = GPT2LMHeadModel(
+        GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=config.get("vocab_size", 50), n_positions=32)
+    )
+    model.save_pretrained(tmp_path / "m")
+    return tmp_path / "m"
+
+
+def test_positions_and_vocabulary_are_compared_with_the_models(tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(save(tmp_path))
+    with pytest.raises(ConfigError, match="block_size 64 is beyond the model's 32 positions"):
+        models.check_positions(model, 64)
+    with pytest.raises(ModelError, match="300 tokens, m 50 embeddings"):
+        models.check_vocabulary(Vocabulary(), model, "m")
+
+
+def test_weights_that_are_not_in_the_checkpoint_are_never_made_up(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = save(tmp_path) / "model.safetensors"
+    kept = {name: value for name, value in load_file(weights).items() if "c_fc" not in name}
+    save_file(kept, weights, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="2 weights are not in the checkpoint"):
+        models.load_for_training(str(tmp_path / "m"), runs_dir=tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    weights = save(tmp_path) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="cannot read its model"):
+        models.load_for_training(str(tmp_path / "m"), runs_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "message"),
+    [
+        ("./nowhere", ConfigError, "no such model directory"),
+        ("/a/b/c", ConfigError, "no such model directory"),
+        ("builtin:nothing", ConfigError, "no built-in model"),
+        ("half", RunError, "not finished"),
+    ],
+)
+def test_a_source_that_is_not_there_is_refused(
+    tmp_path: Path, source: str, kind: type[LlmctlError], message: str
+) -> None:
+    runs.create(tmp_path, "half", recipe="", environment={"command": "pretrain"})
+    with pytest.raises(kind, match=message):
+        models.find_source(source, tmp_path)
+
+
+def test_a_file_and_an_empty_directory_are_no_models(tmp_path: Path) -> None:
+    (tmp_path / "x.bin").write_bytes(b"")
+    with pytest.raises(ConfigError, match="not a model directory"):
+        models.find_source(str(tmp_path / "x.bin"), tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"no tokenizer in .*empty"):
+        models.load_tokenizer(str(tmp_path / "empty"), runs_dir=tmp_path)
+    with pytest.raises(ModelError, match=r"no model in .*empty"):
+        models.load_for_training(str(tmp_path / "empty"), runs_dir=tmp_path)
+
+
+def test_offline_and_not_in_the_cache_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="offline and not in the cache: nobody/nothing") as caught:
+        models.load_tokenizer("nobody/nothing", runs_dir=tmp_path)
+    assert "builtin:smollm2" in str(caught.value.hint)
+
+
+def test_a_staged_directory_is_complete_or_absent(tmp_path: Path) -> None:
+    def fail() -> None:
+        with disk.staged_directory(tmp_path / "model") as folder:
+            (folder / "config.json").write_text("{}")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    with disk.staged_directory(tmp_path / "model") as folder:
+        (folder / "config.json").write_text("{}")
+        (folder / "config.json").chmod(0o600)
+    assert json.loads((tmp_path / "model" / "config.json").read_text()) == {}
+    assert (tmp_path / "model" / "config.json").stat().st_mode & 0o077, "readable as the umask says"
+
+
+@pytest.mark.slow
+def test_a_gguf_model_is_read_and_can_be_saved(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    try:
+        models.find_source("builtin:smollm2", tmp_path)
+    except ConfigError:
+        pytest.skip("builtin:smollm2 is not installed")
+    loaded = models.load_causal_lm("builtin:smollm2", runs_dir=tmp_path)
+    assert loaded.model.dtype == torch.float32
+    ids = loaded.tokenizer("The capital of France is", return_tensors="pt").input_ids
+    with torch.no_grad():
+        best = loaded.model(input_ids=ids).logits[0, -1].argmax()
+    assert loaded.tokenizer.decode(best).strip() == "Paris"
+    models.save(loaded.model, loaded.tokenizer, tmp_path / "saved")
+    assert (tmp_path / "saved" / "model.safetensors").is_file()
+
+
+def test_describe_counts_with_and_without_embeddings() -> None:
+    embedding = torch.nn.Embedding(10, 4)
+    model = SimpleNamespace(
+        config=SimpleNamespace(model_type="toy", num_hidden_layers=1, hidden_size=4),
+        get_input_embeddings=lambda: embedding,
+        num_parameters=lambda: 100,
+        dtype=torch.float32,
+    )
+    assert models.describe(model) == "toy, 1 layers x 4: 100 parameters (60 without embeddings), float32"

@@ -1,0 +1,157 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmctl import models
+from llmctl.config import GenerateConfig
+from llmctl.errors import ConfigError, DataError, RunError
+from llmctl.inference import stream
+from llmctl.progress import SILENT, Silent
+from llmctl.workflows import generate
+from tests.inference.conftest import byte_tokenizer, gpt2
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.said.append(message)
+
+    warn = note
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path) -> str:
+    folder = tmp_path / "model"
+    gpt2().save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def run(model_dir: str, tmp_path: Path) -> Callable[..., tuple[generate.GenerateResult, str, list[str]]]:
+    """Run the workflow; return its result, what it wrote and what it said."""
+
+    def call(**changes: Any) -> tuple[generate.GenerateResult, str, list[str]]:
+        written: list[str] = []
+        notes = Notes()
+        settings = {
+            "model": model_dir,
+            "runs_dir": str(tmp_path / "runs"),
+            "max_new_tokens": 8,
+            "temperature": 0.0,
+        }
+        config = GenerateConfig(**(settings | changes))
+        result = generate.run(config, progress=notes, write=written.append)
+        return result, "".join(written), notes.said
+
+    return call
+
+
+def test_the_prompt_and_its_text_are_written_as_they_come(run: Callable[..., Any], model_dir: str) -> None:
+    result, written, said = run(prompt="The cat")
+    loaded = models.load_causal_lm(model_dir, runs_dir=Path("none"))
+    config = GenerateConfig(temperature=0.0, max_new_tokens=8)
+    expected = "".join(stream(loaded.model, loaded.tokenizer, "The cat", config, seed=0))
+    assert written == f"The cat{expected}\n"
+    assert result.texts == ({"prompt": "The cat", "text": expected},)
+    assert result.seed is None
+    assert said == [f"model: {model_dir}"]
+
+
+def test_a_drawn_seed_is_told_and_gives_the_same_text_again(run: Callable[..., Any]) -> None:
+    result, written, said = run(prompt="The", temperature=1.0)
+    assert any(note.startswith(f"seed: {result.seed} ") for note in said)
+    again, same, said = run(prompt="The", temperature=1.0, seed=result.seed)
+    assert (same, again.seed) == (written, result.seed)
+    assert not any(note.startswith("seed") for note in said)
+
+
+def test_several_texts_are_parted_by_an_empty_line(run: Callable[..., Any]) -> None:
+    result, written, _ = run(prompt="The", temperature=1.0, seed=3, num_return_sequences=2)
+    first, second = (item["text"] for item in result.texts)
+    assert written == f"The{first}\n\nThe{second}\n"
+
+
+@pytest.mark.parametrize("name", ["prompts.txt", "prompts.jsonl"])
+def test_prompts_of_a_file_become_lines_of_a_file(run: Callable[..., Any], tmp_path: Path, name: str) -> None:
+    prompts = ["The cat", " a\u2028b", "x"]
+    lines = prompts if name.endswith("txt") else [json.dumps({"prompt": prompt}) for prompt in prompts]
+    source, output = tmp_path / name, tmp_path / "out.jsonl"
+    source.write_bytes(("\ufeff" + lines[0] + "\r\n\n" + lines[1] + "\n" + lines[2] + "\n").encode())
+    result, written, said = run(input_file=str(source), output_file=str(output), batch_size=2)
+    records = [json.loads(line) for line in output.read_text("utf-8").split("\n")[:-1]]
+    assert [record["prompt"] for record in records] == prompts
+    for record in records:
+        assert run(prompt=record["prompt"])[0].texts[0]["text"] == record["text"]
+    assert (result.num_texts, result.texts, written) == (3, (), "")
+    assert f"{source}: skipped 1 empty line" in said
+    assert [path.name for path in tmp_path.glob(".out*")] == []
+
+
+def test_without_an_output_file_the_lines_are_written(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("The\nx")
+    _, written, _ = run(input_file=str(tmp_path / "p.txt"))
+    assert [json.loads(line)["prompt"] for line in written.splitlines()] == ["The", "x"]
+
+
+def test_a_failure_leaves_no_output_file(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("The\n" + "x" * 70)
+    with pytest.raises(ConfigError, match=r"p\.txt:2: 70 tokens, the model has 64 positions"):
+        run(input_file=str(tmp_path / "p.txt"), output_file=str(tmp_path / "out.jsonl"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "p.txt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"prompt": "a"}\n{"prompt": }\n', r":2: invalid JSON, column 12"),
+        (b'{"text": "a", "id": 1}\n', r":1: no key 'prompt'; found: text, id"),
+        (b"[1]\n", r":1: no key 'prompt'; found: list"),
+        (b'{"prompt": 5}\n', r":1: 'prompt' is 5, expected a string"),
+        (b'{"prompt": ""}\n', r":1: the prompt is empty"),
+        (b'{"prompt": "caf\xe9"}\n', r":1: byte 0xe9 is not UTF-8"),
+        (b"\n", "no prompts"),
+    ],
+)
+def test_bad_lines_are_named(run: Callable[..., Any], tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "p.jsonl").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        run(input_file=str(tmp_path / "p.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "no prompt"),
+        ({"prompt": ""}, "the prompt is empty"),
+        ({"prompt": "a", "input_file": "p.txt"}, "both a prompt and an input file"),
+        ({"input_file": "none.txt"}, r"no such file: none\.txt"),
+        ({"input_file": __file__}, "prompts are read from .txt"),
+        ({"prompt": "a", "output_file": __file__}, "output file exists"),
+        ({"prompt": "a", "output_file": "nowhere/out.jsonl"}, "no such directory: nowhere"),
+        ({"prompt": "a", "num_beams": 2, "num_return_sequences": 3}, "2 beams cannot give 3 texts"),
+        ({"prompt": "a", "temperature": 0.0, "num_return_sequences": 2}, "all 2 texts would be the same"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_model_is_looked_for(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        generate.check(GenerateConfig(model="./no-such-model", **changes))
+
+
+def test_no_run_and_no_model_says_what_to_type(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run in") as caught:
+        generate.check(GenerateConfig(prompt="The", runs_dir=str(tmp_path)))
+    assert "llmctl pretrain" in (caught.value.hint or "")
+    assert "--model" in (caught.value.hint or "")
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such model directory"):
+        generate.run(GenerateConfig(prompt="a", model=str(tmp_path / "x")), progress=SILENT, write=print)

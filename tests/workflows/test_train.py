@@ -1,0 +1,238 @@
+"""A training from config to run."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from llmctl import runs
+from llmctl.config import GenerateConfig, PretrainConfig
+from llmctl.data.blocks import Blocks, tokenize
+from llmctl.data.load import load_text
+from llmctl.errors import ConfigError, DataError, ModelError, RunError
+from llmctl.objectives.causal_lm import CausalLM
+from llmctl.progress import SILENT
+from llmctl.recipe import resolve, to_yaml
+from llmctl.workflows import generate, train
+
+
+def test_a_run_holds_all_that_it_should(quick: Any, places: Path) -> None:
+    config = quick()
+    result = train.run(config, progress=SILENT)
+    run = runs.open_run("quick", places / "runs")
+    assert result.steps == 10
+    assert {path.name for path in run.path.iterdir()} == {
+        *(
+            "recipe.yaml",
+            "environment.json",
+            "metrics.jsonl",
+            "checkpoints",
+            "model",
+            "tokenizer",
+            "README.md",
+        )
+    }
+    assert resolve(PretrainConfig, run.recipe, {}) == quick(run_name=None)
+    environment = run.read_environment()
+    assert environment["command"] == "pretrain"
+    assert {"train", "validation"} <= set(environment["data"])
+
+    events = list(run.events())
+    losses = [event["loss"] for event in events if "loss" in event]
+    scores = [event["eval_loss"] for event in events if "eval_loss" in event]
+    assert len(losses) == 10
+    assert losses[0] == pytest.approx(math.log(400), abs=0.5), "a new model knows nothing"
+    assert losses[-1] < losses[0] - 0.2
+    assert all({"step", "time"} <= set(event) for event in events)
+    assert result.scores["loss"] == pytest.approx(min(scores), rel=1e-5), "the best model is the one kept"
+    assert result.scores["perplexity"] == pytest.approx(math.exp(result.scores["loss"]))
+
+
+def test_plain_hugging_face_loads_the_model_and_writes_the_same(quick: Any) -> None:
+    result = train.run(quick(max_steps=20), progress=SILENT)
+    model = AutoModelForCausalLM.from_pretrained(result.model)
+    tokenizer = AutoTokenizer.from_pretrained(result.model)
+    inputs = tokenizer("Once upon a time", return_tensors="pt")
+    ours: list[str] = []
+    settings = GenerateConfig(prompt="Once upon a time", model=result.run, temperature=0, max_new_tokens=30)
+    generate.run(settings, progress=SILENT, write=ours.append)
+    theirs = model.generate(
+        input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, do_sample=False, max_new_tokens=30
+    )[0]
+    new = tokenizer.decode(theirs[inputs.input_ids.shape[1] :], skip_special_tokens=True)
+    assert "".join(ours) == f"Once upon a time{new}\n"
+
+
+def test_the_loss_is_the_models_own(quick: Any, places: Path) -> None:
+    """Ours over flat, already shifted targets equals the library's, which shifts by itself."""
+    result = train.run(quick(max_steps=2), progress=SILENT)
+    model = AutoModelForCausalLM.from_pretrained(result.model)
+    config = quick()
+    objective = CausalLM(config, AutoTokenizer.from_pretrained(result.model))
+    ids = torch.randint(0, 300, (3, 17))
+    batch = objective.collate([{"input_ids": row[:-1].numpy(), "labels": row[1:].numpy()} for row in ids])
+    ours = objective.loss(model, batch, None)
+    theirs = model(input_ids=ids, labels=ids).loss
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+
+
+def test_a_shorter_last_block_is_padded_without_a_target(quick: Any) -> None:
+    objective = CausalLM(quick(), None)
+    examples = [
+        {"input_ids": np.array([5, 6, 7]), "labels": np.array([6, 7, 8])},
+        {"input_ids": np.array([8]), "labels": np.array([-100])},
+    ]
+    batch = objective.collate(examples)
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert batch["shift_labels"].tolist() == [[6, 7, 8], [-100, -100, -100]]
+
+
+def test_every_token_of_the_text_is_learnt_once(quick: Any, places: Path) -> None:
+    config = quick()
+    result = train.run(config, progress=SILENT)
+    tokenizer = AutoTokenizer.from_pretrained(result.model)
+    cache = places / "cache"
+    documents = load_text(config, progress=SILENT, cache_dir=cache)["train"]
+    stream = tokenize(documents, tokenizer, cache_dir=cache, progress=SILENT)
+    expected: list[int] = []
+    for text in documents:
+        expected += [*tokenizer(text).input_ids, tokenizer.eos_token_id]
+    assert stream.tokens.tolist() == expected
+    blocks = Blocks(stream, config.block_size)
+    targets = [int(label) for i in range(len(blocks)) for label in blocks[i]["labels"] if label != -100]
+    assert targets == expected[1:]
+    assert result.train_tokens == len(expected)
+
+
+def test_a_resumed_run_is_the_uninterrupted_run(quick: Any, places: Path) -> None:
+    """Stopped by SIGINT between steps, resumed: the same weights, bit for bit."""
+    train.run(quick(run_name="whole", dropout=0.1, save_steps=5), progress=SILENT)
+    recipe = places / "recipe.yaml"
+    recipe.write_text(to_yaml(quick(dropout=0.1, save_steps=5, max_steps=10)))
+
+    process = start(
+        ["pretrain", "--recipe", str(recipe), "--run-name", "cut", "--gradient-accumulation-steps", "1"]
+    )
+    metrics = places / "runs" / "cut" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 2, process)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[1]
+    if process.returncode == 0:
+        pytest.skip("the run ended before the signal came")
+    assert process.returncode == 130, output
+    assert "checkpoint saved" in output
+    assert "--resume" in output
+    assert "Traceback" not in output
+    run = runs.open_run("cut", places / "runs")
+    assert not run.finished
+    train.run(PretrainConfig(resume="cut"), progress=SILENT)
+    whole = load_file(places / "runs" / "whole" / "model" / "model.safetensors")
+    cut = load_file(run.model / "model.safetensors")
+    assert whole.keys() == cut.keys()
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "llmctl", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ.copy(),
+    )
+
+
+def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 90) -> None:
+    began = time.monotonic()
+    while not condition() and process.poll() is None:
+        assert time.monotonic() - began < seconds
+        time.sleep(0.002)
+
+
+def test_a_finished_run_is_not_resumed_and_a_used_name_is_refused(quick: Any) -> None:
+    train.run(quick(), progress=SILENT)
+    with pytest.raises(RunError, match="is finished"):
+        train.run(PretrainConfig(resume="quick"), progress=SILENT)
+    with pytest.raises(RunError, match="in use"):
+        train.run(quick(), progress=SILENT)
+    with pytest.raises(ConfigError, match="learning_rate cannot be changed"):
+        train.check(PretrainConfig(resume="quick", learning_rate=1.0))
+
+
+def test_training_goes_on_from_a_model(quick: Any, places: Path) -> None:
+    first = train.run(quick(max_steps=20), progress=SILENT)
+    shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
+    second = train.run(
+        quick(**shape, model="quick", run_name="more", max_steps=5, learning_rate=1e-4), progress=SILENT
+    )
+    begun = next(runs.open_run("more", places / "runs").events())["loss"]
+    assert begun == pytest.approx(first.scores["loss"], abs=0.5)
+    assert second.num_parameters == first.num_parameters
+    with pytest.raises(ConfigError, match="num_attention_heads: the shape of --model quick is given"):
+        train.check(quick(model="quick", run_name="x"))
+    with pytest.raises(ConfigError, match="block_size 65 is beyond the model's 64 positions"):
+        train.run(quick(**shape, model="quick", run_name="x", block_size=65), progress=SILENT)
+
+
+def test_without_validation_the_last_model_is_kept(quick: Any) -> None:
+    result = train.run(quick(validation_fraction=0.0), progress=SILENT)
+    assert result.scores == {}
+    assert Path(result.model, "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"data": "nowhere.txt"}, ConfigError, "no such file"),
+        ({"architecture": "lama"}, ConfigError, "unknown architecture"),
+        ({"num_attention_heads": 3}, ConfigError, "not divided"),
+        ({"max_position_embeddings": 8}, ConfigError, "beyond max_position_embeddings 8"),
+        ({"eval_steps": 4, "save_steps": 6}, ConfigError, "no multiple of eval_steps"),
+        ({"optim": "adamm"}, ConfigError, "adamm"),
+        ({"block_size": 100_000}, DataError, "one block takes 100,000"),
+        ({"tokenizer": "./nowhere"}, ConfigError, "no such model directory"),
+        ({"report_to": ("mlflow",)}, ConfigError, "mlflow is not installed"),
+        ({"run_name": "../up"}, RunError, "'../up' is not a file name"),
+    ],
+)
+def test_bad_input_gets_one_message_and_leaves_no_model(
+    quick: Any, places: Path, changes: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        train.run(quick(**changes), progress=SILENT)
+    assert not list(places.glob("runs/*/model"))
+
+
+def test_a_vocabulary_beyond_the_models_is_refused(quick: Any, places: Path) -> None:
+    train.run(quick(vocab_size=300, run_name="small"), progress=SILENT)
+    train.run(quick(vocab_size=400, run_name="large"), progress=SILENT)
+    shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
+    with pytest.raises(ModelError, match="400 tokens, small 300 embeddings"):
+        train.run(quick(**shape, model="small", tokenizer="large"), progress=SILENT)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(quick: Any, places: Path) -> None:
+    with pytest.raises(ModelError, match=r"the loss is (nan|inf) at step"):
+        train.run(quick(learning_rate=1e30, max_grad_norm=0.0, warmup_steps=0), progress=SILENT)
+    assert not (places / "runs" / "quick" / "model").exists()
+
+
+def test_steps_are_counted_as_trainer_counts_them(quick: Any, places: Path) -> None:
+    result = train.run(
+        quick(max_steps=None, num_train_epochs=1.5, gradient_accumulation_steps=3, eval_steps=None),
+        progress=SILENT,
+    )
+    last = list(runs.open_run("quick", places / "runs").events())[-1]
+    assert last["step"] == result.steps
+    assert json.loads((places / "runs/quick/environment.json").read_text())["seed"] == 0
