@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from llmctl.cli.options import Verb
-from llmctl.config import TextData, TokenizerInspectConfig, TokenizerTrainConfig
+from llmctl.config import TokenizerInspectConfig, TokenizerTrainConfig
+from llmctl.workflows import tokenizer
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
@@ -15,23 +16,7 @@ _BACKGROUNDS = ("\x1b[30;46m", "\x1b[30;43m", "\x1b[30;42m", "\x1b[30;45m")
 _SHOWN = 10
 
 
-def _check_data(config: TextData) -> None:
-    from llmctl.data.sources import check_source
-
-    check_source(config)
-
-
-def _check_inspect(config: TokenizerInspectConfig) -> None:
-    from llmctl.errors import ConfigError
-
-    if not config.tokenizer:
-        raise ConfigError("no tokenizer named", hint="llmctl tokenizer inspect tokenizer/ --data book.txt")
-    _check_data(config)
-
-
 def _train(config: TokenizerTrainConfig, console: "Console") -> None:
-    from llmctl.workflows import tokenizer
-
     result = tokenizer.train(config, progress=console)
     console.result(
         asdict(result),
@@ -45,7 +30,6 @@ def _train(config: TokenizerTrainConfig, console: "Console") -> None:
 
 def _inspect(config: TokenizerInspectConfig, console: "Console") -> None:
     from llmctl.cli.console import table
-    from llmctl.workflows import tokenizer
 
     found = tokenizer.inspect(config, progress=console)
     reports = found.tokenizers
@@ -100,7 +84,7 @@ def _clean(text: str) -> str:
 TRAIN = Verb(
     TokenizerTrainConfig,
     _train,
-    check=_check_data,
+    check=tokenizer.check_train,
     examples=(
         "llmctl tokenizer train --data book.txt --output-dir tokenizers/book",
         "llmctl tokenizer train --data 'shards/*.jsonl.zst' --vocab-size 32000 --architecture llama",
@@ -110,7 +94,7 @@ TRAIN = Verb(
 INSPECT = Verb(
     TokenizerInspectConfig,
     _inspect,
-    check=_check_inspect,
+    check=tokenizer.check_inspect,
     examples=(
         "llmctl tokenizer inspect tokenizers/book --data book.txt",
         "llmctl tokenizer inspect tokenizers/book gpt2 builtin:minilm --sample 'Once upon a time'",

@@ -47,9 +47,7 @@ class Encoder:
     """
 
     def __init__(self, backend: "Tokenizer", eos: int | None) -> None:
-        self.backend = type(backend).from_str(backend.to_str())
-        self.backend.no_truncation()
-        self.backend.no_padding()
+        self.backend = unbounded(backend)
         self.prefix, self.suffix = _frame(self.backend)
         if not self.suffix and eos is not None:
             self.suffix = [eos]
@@ -113,6 +111,14 @@ class Encoder:
                     yield behind[0], behind[1].result()
             if ahead is not None:
                 yield ahead[0], ahead[1].result()
+
+
+def unbounded(backend: "Tokenizer") -> "Tokenizer":
+    """A copy that neither truncates nor pads: some models' tokenizers do both, by their saved settings."""
+    copy = type(backend).from_str(backend.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return copy
 
 
 def _frame(backend: "Tokenizer") -> tuple[list[int], list[int]]:

@@ -14,8 +14,10 @@ from typing import Any
 from llmctl import disk, models, runs, tokenization
 from llmctl.config import TokenizerInspectConfig, TokenizerTrainConfig
 from llmctl.data.documents import Documents
+from llmctl.data.encode import unbounded
 from llmctl.data.load import load_text
 from llmctl.data.readers import Piece
+from llmctl.data.sources import check_source
 from llmctl.errors import ConfigError, ModelError
 from llmctl.progress import Progress
 
@@ -109,6 +111,30 @@ class Inspection:
     tokenizers: tuple[TokenizerReport, ...]
 
 
+def check_train(config: TokenizerTrainConfig) -> None:
+    """Find what is wrong without importing the heavy libraries.
+
+    Raises:
+        ConfigError: naming the option or path.
+    """
+    check_source(config)
+    _check_unused(Path(config.output_dir).expanduser())
+    tokenization.check(config, config.architecture)
+
+
+def check_inspect(config: TokenizerInspectConfig) -> None:
+    """Like :func:`check_train`.
+
+    Raises:
+        ConfigError, RunError: no tokenizer or data is named, or one cannot be found.
+    """
+    if not config.tokenizer:
+        raise ConfigError("no tokenizer is named", hint="llmctl tokenizer inspect DIRECTORY [HUB_ID ...]")
+    check_source(config)
+    for source in config.tokenizer:
+        models.find_source(source, runs.runs_dir(None))
+
+
 def train(config: TokenizerTrainConfig, *, progress: Progress) -> TrainedTokenizer:
     """Train a tokenizer on ``config.data`` and save it where ``AutoTokenizer`` loads it from.
 
@@ -117,8 +143,8 @@ def train(config: TokenizerTrainConfig, *, progress: Progress) -> TrainedTokeniz
         DataError: the text cannot be read.
         ModelError: the tokenizer cannot be written, or does not load as it was trained.
     """
+    check_train(config)
     output_dir = _free_directory(config.output_dir)
-    tokenization.check(config, config.architecture)
     splits = load_text(config, progress=progress, cache_dir=runs.cache_dir(), wanted=("train", "validation"))
     documents, judge = splits["train"], splits.get("validation", splits["train"])
 
@@ -156,8 +182,7 @@ def inspect(config: TokenizerInspectConfig, *, progress: Progress) -> Inspection
         ConfigError: no tokenizer is named, or one cannot be found.
         DataError, ModelError, RunError: text or tokenizer cannot be read.
     """
-    if not config.tokenizer:
-        raise ConfigError("no tokenizer is named", hint="llmctl tokenizer inspect DIRECTORY [HUB_ID ...]")
+    check_inspect(config)
     place = runs.runs_dir(None)
     tokenizers = [models.load_tokenizer(source, runs_dir=place) for source in config.tokenizer]
     splits = load_text(config, progress=progress, cache_dir=runs.cache_dir(), wanted=("train", "validation"))
@@ -187,8 +212,7 @@ def inspect(config: TokenizerInspectConfig, *, progress: Progress) -> Inspection
 def _free_directory(name: str) -> Path:
     """The directory to save to, which is new or empty, and can be written beside."""
     path = Path(name).expanduser()
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"the output directory {path} is in use", hint="name another with --output-dir")
+    _check_unused(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -198,6 +222,11 @@ def _free_directory(name: str) -> Path:
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise ConfigError(f"no permission to write to {path.parent}", hint="choose another --output-dir")
     return path
+
+
+def _check_unused(path: Path) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"the output directory {path} is in use", hint="name another with --output-dir")
 
 
 def _check_reload(folder: Path, tokenizer: Any, text: str) -> None:
@@ -225,10 +254,11 @@ class _Tally:
 def _tally(documents: Documents, tokenizer: Any, limit: int, advance: Any = lambda count: None) -> _Tally:
     """Encode and decode the first ``limit`` bytes of the text, piece by piece."""
     tally = _Tally()
+    backend = unbounded(tokenizer.backend_tokenizer)
     lossy = False
     for piece in _first_bytes(documents, limit):
         size = len(piece.text.encode())
-        ids = tokenizer.backend_tokenizer.encode(piece.text, add_special_tokens=False).ids
+        ids = backend.encode(piece.text, add_special_tokens=False).ids
         tally.num_bytes += size
         tally.num_chars += len(piece.text)
         tally.num_words += len(piece.text.split())
@@ -298,7 +328,7 @@ def _report(source: str, tokenizer: Any, tally: _Tally, sample: str) -> Tokenize
 
 def _pieces(tokenizer: Any, sample: str) -> tuple[tuple[str, int | None], ...]:
     """The sample cut by the tokens' character offsets; several tokens of one character share it."""
-    encoding = tokenizer.backend_tokenizer.encode(sample, add_special_tokens=False)
+    encoding = unbounded(tokenizer.backend_tokenizer).encode(sample, add_special_tokens=False)
     pieces: list[tuple[str, int | None]] = []
     done = 0
     for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
