@@ -41,7 +41,8 @@ with tempfile.TemporaryDirectory() as folder:
         from llmctl.config import PretrainConfig
         from llmctl.objectives.causal_lm import CausalLM
         from llmctl.runs import RunDir
-        settings = PretrainConfig(per_device_train_batch_size=batch, max_steps=steps, block_size=block,
+        settings = PretrainConfig(learning_rate=3e-3, adam_beta2=0.95,
+                                  per_device_train_batch_size=batch, max_steps=steps, block_size=block,
                                   save_steps=10**6, logging_steps=10**6)
         data = [{"input_ids": row[:-1].numpy(), "labels": row[1:].numpy()} for row in tokens]
         arguments = training.make_arguments(settings, RunDir(Path(folder)), steps=steps, validated=False)

@@ -10,8 +10,8 @@ from llmctl.hub import first_line
 from llmctl.recipe import suggestion
 
 # model_size -> hidden_size, num_hidden_layers, num_attention_heads; the feed-forward width is the family's own
-# multiple of hidden_size. 3M, 10M and 85M parameters beside the embeddings, for gpt2 and llama alike.
-SIZES = {"tiny": (256, 4, 4), "small": (384, 6, 6), "base": (768, 12, 12)}
+# multiple of hidden_size. 2M, 11M and 85M parameters beside the embeddings, for gpt2 and llama alike.
+SIZES = {"tiny": (192, 4, 4), "small": (384, 6, 6), "base": (768, 12, 12)}
 DEFAULT_ARCHITECTURE = "llama"
 DEFAULT_SIZE = "tiny"
 # A gated feed-forward layer has three matrices: 8/3 keeps its size that of a plain one at 4 (arXiv:2002.05202).

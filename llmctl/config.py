@@ -183,11 +183,17 @@ class Training:
     max_steps: Count | None = _training(
         None, "stop after N optimiser steps; overrides num_train_epochs", unit="steps"
     )
-    per_device_train_batch_size: Count = _training(16, "examples a step on each device", unit="examples")
+    per_device_train_batch_size: Count = _training(
+        4, "examples a step on each device; small batches learn most from little text", unit="examples"
+    )
     gradient_accumulation_steps: Count = _training(
         1, "batches summed into one optimiser step", unit="batches"
     )
-    learning_rate: Positive = _training(3e-3, "peak learning rate")
+    learning_rate: Positive | None = _training(
+        None,
+        "peak learning rate",
+        default_text="0.5 / hidden_size for a new model, 1e-4 for a loaded one",
+    )
     seed: CountOrZero = _training(0, "seed of the weights, the order of the data and dropout")
 
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"] = (
@@ -199,11 +205,11 @@ class Training:
     optim: Name = _optimizer("adamw_torch_fused", "optimiser, as TrainingArguments names it")
     weight_decay: NonNegative = _optimizer(0.1, "weight decay of matrices; biases and norms have none")
     adam_beta1: Fraction = _optimizer(0.9, "decay of Adam's first moment")
-    adam_beta2: Fraction = _optimizer(0.95, "decay of Adam's second moment")
+    adam_beta2: Fraction = _optimizer(0.99, "decay of Adam's second moment")
     max_grad_norm: NonNegative = _optimizer(1.0, "gradients are clipped to this norm; 0: never")
 
     eval_steps: Count | None = _logging(
-        None, "evaluate every N steps", unit="steps", default_text="ten times a run"
+        None, "evaluate every N steps", unit="steps", default_text="five times a run"
     )
     save_steps: Count | None = _logging(
         None, "save a checkpoint every N steps", unit="steps", default_text="eval_steps"

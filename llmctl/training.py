@@ -24,7 +24,7 @@ from llmctl.objectives import Objective
 from llmctl.progress import SILENT
 from llmctl.runs import RunDir
 
-EVALUATIONS_A_RUN = 10
+EVALUATIONS_A_RUN = 5
 LOGS_A_RUN = 100
 
 

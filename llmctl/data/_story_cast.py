@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+# Few enough that a small model meets each often, and learns to keep to the names that a story began with.
 GIRLS = """
-Mia Lily Nora Ada Zoe Ella Ruby Hazel Ivy Clara Maya Leila Rosa Tilda Freya Wren Anya Poppy Sofia Nina
-Greta Amara Priya Yuki Lucia Elsie Marta Orla Saskia Hana Dora Willa Imani Fern June Olive Tessa Bea
-Carmen Ingrid Talia Rhea Daisy Edith Flora Zara Noor Sunita Molly Pearl Alma Kaya Lottie Maeve Thea
+Mia Lily Nora Ada Ruby Hazel Ivy Clara Maya Rosa Tilda Freya Priya Yuki Elsie Hana
 """
 BOYS = """
-Tom Leo Max Finn Oscar Hugo Milo Theo Sam Jonah Ravi Omar Kofi Ben Arlo Felix Jasper Emil Noah Luca Mateo
-Otto Elio Hamid Kenji Rohan Tariq Callum Dylan Ezra Gus Henry Ivan Jack Kai Liam Nico Owen Pablo Quentin
-Rowan Samir Toby Victor Walter Yusuf Zane Albert Bruno Cyril Diego Edgar Fergus Gideon Anton
+Tom Leo Max Finn Oscar Hugo Theo Sam Ravi Omar Kofi Ben Felix Emil Jack Yusuf
 """
 ANIMAL_NAMES = """
-Pip Bramble Clover Nutmeg Pepper Biscuit Tumble Acorn Juniper Maple Button Thistle Mossy Barley Bean
-Pebble Sorrel Fidget Hopper Rusty Toffee Muffin Pudding Ginger Snuffle Waffle Tansy Burdock Dumpling
-Pickle Crumpet Poppet Truffle Chestnut Conker Sprout Parsley Marmalade Cinnamon Whisker Scamper Nibble
-Treacle Bracken Puddle Teasel Quill Mallow Bilberry Figgy
+Pip Bramble Clover Nutmeg Pepper Biscuit Acorn Juniper Button Thistle Barley Pebble Hopper Rusty Toffee
+Muffin Waffle Truffle
 """
 MAGIC_NAMES = """
-Ember Zibby Flick Glimmer Twig Moonbeam Sparkle Wisp Tinder Fizz Marigold Ozzie Puck Quibble Rune Saffron
-Thimble Umber Velvet Willow Zephyr Bluebell Cobweb Dazzle Elderberry Flint Gossamer Larkspur Nimbus Opal
-Pixel Rumble Starling Topaz Vesper
+Ember Flick Glimmer Twig Wisp Puck Rune Thimble Willow Bluebell Cobweb Opal
 """
 
 ANIMALS = """

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from llmctl.objectives import Objective
 
 COMMAND = "pretrain"
+# peak learning rates: of a new model, times its width; of a model that has learnt already
+LEARNING_RATE_WIDTH = 0.5
+CONTINUED_LEARNING_RATE = 1e-4
 # packages behind report_to
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 
@@ -108,6 +111,7 @@ def run(config: PretrainConfig, *, progress: Progress) -> TrainResult:
     began = time.monotonic()
     check(config)
     config, resumed = _resumed(config)
+    config = _settled(config)
 
     from accelerate import PartialState
     from transformers import set_seed
@@ -136,7 +140,9 @@ def run(config: PretrainConfig, *, progress: Progress) -> TrainResult:
     _check_amount(config, features, examples, progress)
     steps = training.total_steps(config, len(examples), PartialState().num_processes)
     progress.note(f"model: {models.describe(model)}")
-    progress.note(f"training: {steps:,} steps of {_tokens_a_step(config):,} tokens")
+    progress.note(
+        f"training: {steps:,} steps of {_tokens_a_step(config):,} tokens, learning rate {config.learning_rate:g}"
+    )
     trainer = training.fit(
         config,
         run_dir,
@@ -187,9 +193,28 @@ def _resumed(config: PretrainConfig) -> tuple[PretrainConfig, RunDir | None]:
     return replace(resolve(PretrainConfig, run_dir.recipe, {}), runs_dir=config.runs_dir), run_dir
 
 
+def _settled(config: PretrainConfig) -> PretrainConfig:
+    """The config with what follows from its other fields filled in, so that the run's recipe is complete.
+
+    A wider model wants a lower learning rate, about in proportion (arXiv:2203.03466).
+    """
+    from llmctl import architectures
+
+    if config.model:
+        return replace(config, learning_rate=config.learning_rate or CONTINUED_LEARNING_RATE)
+    size: Any = config.model_size or architectures.DEFAULT_SIZE
+    hidden = config.hidden_size or architectures.SIZES[size][0]
+    return replace(
+        config,
+        architecture=config.architecture or architectures.DEFAULT_ARCHITECTURE,
+        model_size=size,
+        learning_rate=config.learning_rate or round(LEARNING_RATE_WIDTH / hidden, 6),
+    )
+
+
 def _create_run(config: PretrainConfig, data: dict[str, Any]) -> RunDir:
     place = runs.runs_dir(config.runs_dir)
-    model = config.model or f"{config.architecture or 'llama'}-{config.model_size or 'tiny'}"
+    model = config.model or f"{config.architecture}-{config.model_size}"
     name = config.run_name or runs.default_name(COMMAND, Path(config.data).stem, Path(model).name)
     recipe = to_yaml(
         config, header=f"Repeat this run: llmctl {COMMAND} --recipe {place / name / 'recipe.yaml'}"
@@ -203,7 +228,7 @@ def _tokenizer(config: PretrainConfig, run_dir: RunDir, documents: Any, progress
 
     It is kept in the run, so that a resumed run uses the very same.
     """
-    from llmctl import architectures, models, tokenization
+    from llmctl import models, tokenization
 
     place = runs.runs_dir(config.runs_dir)
     if run_dir.tokenizer.is_dir():
@@ -211,8 +236,8 @@ def _tokenizer(config: PretrainConfig, run_dir: RunDir, documents: Any, progress
     if source := config.tokenizer or config.model:
         tokenizer = models.load_tokenizer(source, runs_dir=place)
     else:
-        architecture = config.architecture or architectures.DEFAULT_ARCHITECTURE
-        tokenizer = tokenization.train(documents, config, architecture, progress=progress)
+        assert config.architecture
+        tokenizer = tokenization.train(documents, config, config.architecture, progress=progress)
     with disk.staged_directory(run_dir.tokenizer) as folder:
         tokenizer.save_pretrained(folder)
     return tokenizer

@@ -43,7 +43,10 @@ def test_a_run_holds_all_that_it_should(quick: Any, places: Path) -> None:
             "README.md",
         )
     }
-    assert resolve(PretrainConfig, run.recipe, {}) == quick(run_name=None)
+    kept = resolve(PretrainConfig, run.recipe, {})
+    assert kept == quick(run_name=None, architecture="llama", model_size="tiny"), (
+        "complete, but for where it is"
+    )
     environment = run.read_environment()
     assert environment["command"] == "pretrain"
     assert {"train", "validation"} <= set(environment["data"])
@@ -236,3 +239,14 @@ def test_steps_are_counted_as_trainer_counts_them(quick: Any, places: Path) -> N
     last = list(runs.open_run("quick", places / "runs").events())[-1]
     assert last["step"] == result.steps
     assert json.loads((places / "runs/quick/environment.json").read_text())["seed"] == 0
+
+
+def test_the_learning_rate_follows_the_width_and_is_kept_in_the_recipe(quick: Any, places: Path) -> None:
+    train.run(quick(learning_rate=None, max_steps=2, eval_steps=None), progress=SILENT)
+    run = runs.open_run("quick", places / "runs")
+    assert resolve(PretrainConfig, run.recipe, {}).learning_rate == 0.5 / 32
+    shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
+    train.run(
+        quick(**shape, model="quick", run_name="more", learning_rate=None, max_steps=2), progress=SILENT
+    )
+    assert resolve(PretrainConfig, runs.open_run("more", places / "runs").recipe, {}).learning_rate == 1e-4
