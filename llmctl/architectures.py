@@ -11,7 +11,7 @@ from llmctl.recipe import suggestion
 
 # model_size -> hidden_size, num_hidden_layers, num_attention_heads; the feed-forward width is the family's own
 # multiple of hidden_size. 2M, 11M and 85M parameters beside the embeddings, for gpt2 and llama alike.
-SIZES = {"tiny": (192, 4, 4), "small": (384, 6, 6), "base": (768, 12, 12)}
+SIZES = {"tiny": (192, 4, 6), "small": (384, 6, 6), "base": (768, 12, 12)}
 DEFAULT_ARCHITECTURE = "llama"
 DEFAULT_SIZE = "tiny"
 # A gated feed-forward layer has three matrices: 8/3 keeps its size that of a plain one at 4 (arXiv:2002.05202).
@@ -39,6 +39,9 @@ def new_config(shape: ModelShape, tokenizer: Any | None, *, vocab_size: int, blo
         "max_position_embeddings": shape.max_position_embeddings or block_size,
         "tie_word_embeddings": True,
     }
+    if hasattr(config, "initializer_range"):
+        # The families' own 0.02 suits widths of 2,000 and more; a narrow model starts as if it had no attention.
+        settings["initializer_range"] = round(hidden**-0.5, 4)
     gated = hasattr(config, "num_key_value_heads")
     width = shape.intermediate_size or (_round_up(hidden * _GATED_MULTIPLE, 32) if gated else 4 * hidden)
     for name in ("intermediate_size", "n_inner", "ffn_dim"):

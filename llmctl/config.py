@@ -118,7 +118,7 @@ class TokenizerTraining:
     algorithm: Literal["bpe", "wordpiece", "unigram"] = _tokenizer(
         "bpe", "byte-level BPE, WordPiece or Unigram"
     )
-    vocab_size: Count = _tokenizer(8192, "size of the vocabulary, special tokens included", unit="tokens")
+    vocab_size: Count = _tokenizer(4096, "size of the vocabulary, special tokens included", unit="tokens")
     min_frequency: Count = _tokenizer(
         2, "how often a pair (BPE, WordPiece) must occur to be merged", unit="times"
     )
@@ -192,7 +192,7 @@ class Training:
     learning_rate: Positive | None = _training(
         None,
         "peak learning rate",
-        default_text="0.5 / hidden_size for a new model, 1e-4 for a loaded one",
+        default_text="0.8 / hidden_size for a new model, 1e-4 for a loaded one",
     )
     seed: CountOrZero = _training(0, "seed of the weights, the order of the data and dropout")
 
@@ -263,7 +263,7 @@ class PretrainConfig(TextData, ModelShape, TokenizerTraining, Training, RunPlace
         default_text="the model's, else one trained on the data",
         path=True,
     )
-    block_size: Count = _data(256, "length of a training example", unit="tokens")
+    block_size: Count = _data(384, "length of a training example", unit="tokens")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
@@ -132,11 +133,11 @@ class StopOnSignal(TrainerCallback):
             control.should_training_stop = True
 
 
-def total_steps(config: Training, num_examples: int, world_size: int) -> int:
-    """Optimiser steps of a whole run, counted as Trainer counts them."""
+def total_steps(config: Training, num_examples: int) -> int:
+    """Optimiser steps of a whole run on all processes, counted as Trainer counts them."""
     if config.max_steps:
         return config.max_steps
-    batches = math.ceil(num_examples / (config.per_device_train_batch_size * world_size))
+    batches = math.ceil(num_examples / (config.per_device_train_batch_size * PartialState().num_processes))
     a_epoch = math.ceil(batches / config.gradient_accumulation_steps)
     return math.ceil(a_epoch * config.num_train_epochs)
 
@@ -199,7 +200,6 @@ def fit(
     objective: Objective,
     training: Any,
     validation: Any | None,
-    world_size: int,
     command: str,
     watch: Callable[[int], Any],
 ) -> ObjectiveTrainer:
@@ -212,14 +212,10 @@ def fit(
         StoppedError: a signal ended the training early; a checkpoint is saved.
         ModelError: the loss became NaN or infinite.
     """
-    steps = total_steps(config, len(training), world_size)
+    steps = total_steps(config, len(training))
     arguments = make_arguments(config, run, steps=steps, validated=validation is not None)
-    tokens_a_step = (
-        config.per_device_train_batch_size
-        * config.gradient_accumulation_steps
-        * world_size
-        * config.block_size
-    )
+    a_device = config.per_device_train_batch_size * config.gradient_accumulation_steps * config.block_size
+    tokens_a_step = a_device * PartialState().num_processes
     stop = StopOnSignal()
     checkpoint = last_checkpoint(run)
     with watch(steps) as tell, stop.listening():

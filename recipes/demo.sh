@@ -3,11 +3,10 @@
 # Needs llmctl on the PATH. The first argument is where runs are kept.
 set -e
 runs=${1:-runs}
-here=$(dirname "$0")
 name=demo-$(date +%Y%m%d-%H%M%S)
 
 echo "== 1 of 3: a tokenizer and a model learn from stories that come with llmctl"
-llmctl pretrain --recipe "$here/pretrain/stories.yaml" --runs-dir "$runs" --run-name "$name"
+llmctl pretrain --runs-dir "$runs" --run-name "$name"
 echo
 echo "== 2 of 3: how well it reads stories that it has never seen"
 llmctl eval "$runs/$name"

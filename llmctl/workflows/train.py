@@ -1,6 +1,7 @@
 """The story of ``llmctl pretrain``, from a config to a run whose model was read back and judged."""
 
 import math
+import shutil
 import time
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -8,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
 from llmctl.config import PretrainConfig, Training
-from llmctl.errors import ConfigError, ModelError, RunError
+from llmctl.errors import ConfigError, DataError, LlmctlError, ModelError, RunError
 from llmctl.progress import Progress
 from llmctl.recipe import resolve, to_yaml
 from llmctl.runs import RunDir
 
 if TYPE_CHECKING:
+    from llmctl.data.load import Documents
     from llmctl.objectives import Objective
 
 COMMAND = "pretrain"
 # peak learning rates: of a new model, times its width; of a model that has learnt already
-LEARNING_RATE_WIDTH = 0.5
+LEARNING_RATE_WIDTH = 0.8
 CONTINUED_LEARNING_RATE = 1e-4
 # packages behind report_to
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
@@ -101,11 +103,24 @@ def _differences(config: PretrainConfig, other: PretrainConfig) -> list[str]:
     return [item.name for item in fields(config) if getattr(config, item.name) != getattr(other, item.name)]
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """All that a training needs, checked."""
+
+    tokenizer: Any
+    objective: "Objective"
+    model: Any
+    examples: Any
+    train_tokens: int
+    validation: Any | None
+
+
 def run(config: PretrainConfig, *, progress: Progress) -> TrainResult:
     """Train a model and leave a run behind.
 
     Raises:
-        ConfigError, RunError, DataError, ModelError: as :func:`check`, and what only the data or model can tell.
+        ConfigError, RunError, DataError, ModelError: as :func:`check`, and what only the data or model can tell;
+            a new run's directory is then gone again.
         llmctl.training.StoppedError: a signal ended the training early, with a checkpoint.
     """
     began = time.monotonic()
@@ -113,60 +128,74 @@ def run(config: PretrainConfig, *, progress: Progress) -> TrainResult:
     config, resumed = _resumed(config)
     config = _settled(config)
 
-    from accelerate import PartialState
-    from transformers import set_seed
-
     from llmctl import architectures, models, training
     from llmctl.data.load import load_text
-    from llmctl.objectives import make_objective
 
     if config.architecture:
         architectures.check_architecture(config.architecture)
     splits = load_text(config, progress=progress, cache_dir=runs.cache_dir())
     run_dir = resumed or _create_run(config, {name: split.describe() for name, split in splits.items()})
     progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
-    tokenizer = _tokenizer(config, run_dir, splits["train"], progress)
-
-    objective = make_objective(config, tokenizer)
-    features: dict[str, Any] = {
-        name: objective.encode(splits[name], progress=progress)
-        for name in ("train", "validation")
-        if name in splits
-    }
-    examples = objective.training_set(features["train"])
-
-    set_seed(config.seed)
-    model = _model(config, tokenizer, progress)
-    _check_amount(config, features, examples, progress)
-    steps = training.total_steps(config, len(examples), PartialState().num_processes)
-    progress.note(f"model: {models.describe(model)}")
-    progress.note(
-        f"training: {steps:,} steps of {_tokens_a_step(config):,} tokens, learning rate {config.learning_rate:g}"
-    )
+    try:
+        ready = _prepare(config, run_dir, splits, progress)
+    except LlmctlError:
+        if not resumed:
+            shutil.rmtree(run_dir.path, ignore_errors=True)
+        raise
     trainer = training.fit(
         config,
         run_dir,
-        model=model,
-        objective=objective,
-        training=examples,
-        validation=features.get("validation"),
-        world_size=PartialState().num_processes,
+        model=ready.model,
+        objective=ready.objective,
+        training=ready.examples,
+        validation=ready.validation,
         command=COMMAND,
         watch=progress.training,
     )
-    models.save(trainer.accelerator.unwrap_model(trainer.model), tokenizer, run_dir.model)
-    scores = _judge(run_dir, objective, features.get("validation"), trainer.model, progress)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    models.save(model, ready.tokenizer, run_dir.model)
     result = TrainResult(
         run=str(run_dir.path),
         model=str(run_dir.model),
         steps=trainer.state.global_step,
-        train_tokens=len(features["train"].tokens),
-        num_parameters=trainer.model.num_parameters(),
+        train_tokens=ready.train_tokens,
+        num_parameters=model.num_parameters(),
         seconds=round(time.monotonic() - began, 1),
-        scores=scores,
+        scores=_judge(run_dir, ready, model, progress),
     )
-    disk.write_file(run_dir.card, _card(config, run_dir, result, models.describe(trainer.model)))
+    disk.write_file(run_dir.card, _card(config, run_dir, result, models.describe(model)))
     return result
+
+
+def _prepare(
+    config: PretrainConfig, run_dir: RunDir, splits: "dict[str, Documents]", progress: Progress
+) -> _Prepared:
+    """Tokenizer, features and model, and what they come to, told."""
+    from transformers import set_seed
+
+    from llmctl import models, training
+    from llmctl.objectives import make_objective
+
+    tokenizer = _tokenizer(config, run_dir, splits["train"], progress)
+    objective = make_objective(config, tokenizer)
+    features = objective.encode(splits["train"], progress=progress)
+    validation = splits.get("validation")
+    judged = objective.encode(validation, progress=progress) if validation else None
+    if judged is None:
+        progress.warn("no validation split: nothing is evaluated, and the last model is kept, not the best")
+    examples = objective.training_set(features)
+    _check_amount(config, len(features.tokens))
+
+    set_seed(config.seed)
+    model = _model(config, tokenizer, progress)
+    steps = training.total_steps(config, len(examples))
+    training.make_arguments(config, run_dir, steps=steps, validated=judged is not None)
+    progress.note(f"model: {models.describe(model)}")
+    progress.note(
+        f"training: {len(examples):,} blocks of {config.block_size} tokens, nothing padded or dropped; "
+        f"{steps:,} steps of {_tokens_a_step(config):,} tokens, learning rate {config.learning_rate:g}"
+    )
+    return _Prepared(tokenizer, objective, model, examples, len(features.tokens), judged)
 
 
 def plan(config: PretrainConfig, *, progress: Progress) -> None:
@@ -255,26 +284,16 @@ def _model(config: PretrainConfig, tokenizer: Any, progress: Progress) -> Any:
     return model
 
 
-def _check_amount(
-    config: PretrainConfig, features: dict[str, Any], examples: Any, progress: Progress
-) -> None:
-    """Refuse text that is shorter than one block, and tell what the data gives."""
-    from llmctl.errors import DataError
-
-    tokens = len(features["train"].tokens)
+def _check_amount(config: PretrainConfig, tokens: int) -> None:
+    """Refuse text that is shorter than one block."""
     if tokens <= config.block_size:
         raise DataError(
             f"the training text has {tokens:,} tokens, one block takes {config.block_size:,}",
             hint=f"give more text, or --block-size {max(tokens // 8, 8)}",
         )
-    progress.note(f"blocks: {len(examples):,} of {config.block_size} tokens, nothing padded or dropped")
-    if "validation" not in features:
-        progress.warn("no validation split: nothing is evaluated, and the last model is kept, not the best")
 
 
-def _judge(
-    run_dir: RunDir, objective: "Objective", validation: Any, in_memory: Any, progress: Progress
-) -> dict[str, float]:
+def _judge(run_dir: RunDir, ready: _Prepared, in_memory: Any, progress: Progress) -> dict[str, float]:
     """Read ``model/`` back from disk and score that; it must score what the model in memory scores.
 
     Raises:
@@ -283,10 +302,10 @@ def _judge(
     from llmctl import models
 
     loaded = models.load_causal_lm(str(run_dir.path), runs_dir=run_dir.path.parent)
-    if validation is None:
+    if ready.validation is None:
         return {}
-    scores = objective.evaluate(loaded.model, validation, progress=progress)
-    expected = objective.evaluate(in_memory.eval(), validation, progress=progress)["loss"]
+    scores = ready.objective.evaluate(loaded.model, ready.validation, progress=progress)
+    expected = ready.objective.evaluate(in_memory, ready.validation, progress=progress)["loss"]
     if not math.isclose(scores["loss"], expected, rel_tol=1e-4):
         raise ModelError(
             f"{run_dir.model}: read back from disk it scores {scores['loss']:.6f}, in memory {expected:.6f}"

@@ -1,0 +1,116 @@
+"""What reaches the terminal."""
+
+import io
+import json
+import re
+import sys
+
+import pytest
+
+from llmctl.cli import training_view
+from llmctl.cli.console import Console, is_coloured, sanitise, table
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain é 漢 🐢 [bold]x[/bold]", "plain é 漢 🐢 [bold]x[/bold]"),
+        ("\x1b]52;c;aGk=\x07", r"\x1b]52;c;aGk=\x07"),
+        ("a\rb\x08\x7f", r"a\rb\x08\x7f"),
+        ("\x9b31m", r"\x9b31m"),
+        ("abc\u202edef\u2066", r"abc\u202edef\u2066"),
+        ("tab\tand\nline", "tab\tand\nline"),
+    ],
+)
+def test_control_characters_are_shown_not_obeyed(text: str, shown: str) -> None:
+    assert sanitise(text) == shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert is_coloured(Terminal())
+    assert not is_coloured(io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not is_coloured(Terminal())
+
+
+def test_quiet_keeps_warnings_and_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(quiet=True)
+    console.note("a note")
+    console.hint("next:", "llmctl eval")
+    console.warn("a warning\x1b")
+    console.result({"value": 1}, "text")
+    out, err = capsys.readouterr()
+    assert out == "text\n"
+    assert err == "warning: a warning\\x1b\n"
+
+
+def test_json_is_one_object_and_refuses_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(as_json=True)
+    console.result({"text": "é\x1b"}, "")
+    assert json.loads(capsys.readouterr().out) == {"text": "é\x1b"}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        console.result({"value": float("nan")}, "")
+
+
+def test_streamed_data_is_exact_in_a_pipe_and_safe_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream, expected in ((io.StringIO(), "a\x1b[31m"), (Terminal(), "a\\x1b[31m")):
+        monkeypatch.setattr(sys, "stdout", stream)
+        Console().write("a\x1b[31m")
+        assert stream.getvalue() == expected
+
+
+def test_a_table_is_aligned() -> None:
+    assert table(["name", "n"], [["a", "1"], ["long\x1b", "1,000"]]).splitlines() == [
+        "name          n",
+        "a             1",
+        "long\\x1b  1,000",
+    ]
+
+
+def test_the_curve_falls_as_the_loss_falls() -> None:
+    assert training_view.curve([8.0, 6.0, 4.0, 2.0, 1.0], 5) == "█▆▄▂▁"
+    assert training_view.curve([3.0, 3.0], 10) == "▁▁"
+    assert len(training_view.curve([float(n) for n in range(1000)], 48)) == 48
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(9.6, "10s"), (75, "1m 15s"), (3661, "1h 01m")])
+def test_durations_read_easily(seconds: float, text: str) -> None:
+    assert training_view.duration(seconds) == text
+
+
+EVENTS = [
+    {"step": 1, "loss": 6.0, "learning_rate": 1e-3, "tokens_per_second": 5000.0},
+    {"step": 2, "loss": 3.0, "learning_rate": 1e-3, "tokens_per_second": 5000.0},
+    {"step": 2, "eval_loss": 2.5, "eval_perplexity": 12.18, "eval_runtime": 1.0},
+]
+
+
+def test_a_pipe_gets_plain_lines() -> None:
+    lines: list[str] = []
+    with training_view.plain(2, lines.append) as tell:
+        for event in EVENTS:
+            tell(event)
+    assert lines[0].startswith("step 1 of 2: loss 6.000, learning rate 1.00e-03, 5,000 tokens/s")
+    assert lines[-1] == "step 2 of 2: validation loss 2.5, perplexity 12.18"
+
+
+def test_a_terminal_gets_a_live_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with training_view.live(2) as tell:
+        for event in EVENTS:
+            tell(event)
+    shown = ANSI.sub("", terminal.getvalue())
+    assert "2 of 2" in shown
+    assert "loss 3.000" in shown
+    assert "perplexity 12.18" in shown
+    assert "█▁" in shown
