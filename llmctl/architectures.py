@@ -39,9 +39,6 @@ def new_config(shape: ModelShape, tokenizer: Any | None, *, vocab_size: int, blo
         "max_position_embeddings": shape.max_position_embeddings or block_size,
         "tie_word_embeddings": True,
     }
-    if hasattr(config, "initializer_range"):
-        # The families' own 0.02 suits widths of 2,000 and more; a narrow model starts as if it had no attention.
-        settings["initializer_range"] = round(hidden**-0.5, 4)
     gated = hasattr(config, "num_key_value_heads")
     width = shape.intermediate_size or (_round_up(hidden * _GATED_MULTIPLE, 32) if gated else 4 * hidden)
     for name in ("intermediate_size", "n_inner", "ffn_dim"):

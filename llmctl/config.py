@@ -184,7 +184,7 @@ class Training:
         None, "stop after N optimiser steps; overrides num_train_epochs", unit="steps"
     )
     per_device_train_batch_size: Count = _training(
-        4, "examples a step on each device; small batches learn most from little text", unit="examples"
+        3, "examples a step on each device; small batches learn most from little text", unit="examples"
     )
     gradient_accumulation_steps: Count = _training(
         1, "batches summed into one optimiser step", unit="batches"
@@ -192,7 +192,7 @@ class Training:
     learning_rate: Positive | None = _training(
         None,
         "peak learning rate",
-        default_text="0.8 / hidden_size for a new model, 1e-4 for a loaded one",
+        default_text="0.6 / hidden_size for a new model, 1e-4 for a loaded one",
     )
     seed: CountOrZero = _training(0, "seed of the weights, the order of the data and dropout")
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 # Few enough that a small model meets each often, and learns to keep to the names that a story began with.
 GIRLS = """
-Mia Lily Nora Ada Ruby Hazel Ivy Clara Maya Rosa Tilda Freya Priya Yuki Elsie Hana
+Mia Lily Nora Ada Ruby Clara Rosa Priya Yuki Hana
 """
 BOYS = """
-Tom Leo Max Finn Oscar Hugo Theo Sam Ravi Omar Kofi Ben Felix Emil Jack Yusuf
+Tom Leo Max Finn Oscar Theo Ravi Omar Kofi Jack
 """
-ANIMAL_NAMES = """
-Pip Bramble Clover Nutmeg Pepper Biscuit Acorn Juniper Button Thistle Barley Pebble Hopper Rusty Toffee
-Muffin Waffle Truffle
+ANIMAL_GIRLS = """
+Clover Nutmeg Biscuit Juniper Pebble Toffee Waffle Truffle
 """
-MAGIC_NAMES = """
-Ember Flick Glimmer Twig Wisp Puck Rune Thimble Willow Bluebell Cobweb Opal
+ANIMAL_BOYS = """
+Pip Bramble Pepper Acorn Button Barley Hopper Rusty
+"""
+MAGIC_GIRLS = """
+Ember Glimmer Willow Bluebell Opal Wisp
+"""
+MAGIC_BOYS = """
+Flick Twig Puck Rune Thimble Cobweb
 """
 
 ANIMALS = """
@@ -161,11 +166,9 @@ the wild roses, the creaky stile, the puddle crossing; the neighbours
 RULES = {
     "small": "[little |small |young ||]",
     "who": "{a trait} <small>{kind} named {hero}",
-    "habit": """[{Hero} {habit}.|{Hero} {habit}.|Everyone knew that {he} {habit}.|People said that {he}
-{habit}.]""",
-    "pal": """[{His} best friend was {a fkind} named {friend}.|{He} and {a fkind} named {friend} did
-everything together.|{Hero} had a good friend named {friend}.|{Friend} was {his} best friend.|{Hero} and
-{his} friend {friend} did everything together.|{Hero} often played with {a fkind} named {friend}.]""",
+    "habit": """[{Hero} {habit}.|Everyone knew that {hero} {habit}.|People said that {hero} {habit}.]""",
+    "pal": """[{Hero} had a good friend named {friend}.|{Friend} was {hero}'s best friend.|{Hero} and {a fkind}
+named {friend} did everything together.|{Hero} often played with {a fkind} named {friend}.]""",
     "open": """[Once upon a time, {where}, there lived <who>.|Once upon a time there was <who>, who lived
 {where}.|{Where}, there lived <who>.|{Where} lived <who>.|There was once <who>.|{Hero} was {a trait}
 <small>{kind} who lived {where}.|Not so very long ago, <who> lived {where}.|If you had been {where}, you

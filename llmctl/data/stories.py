@@ -51,10 +51,10 @@ _HUMANS = {"he": _Being("boy", "house", "hands"), "she": _Being("girl", "house",
 _NAMES = {
     ("h", "he"): cast.BOYS.split(),
     ("h", "she"): cast.GIRLS.split(),
-    ("w", "he"): cast.ANIMAL_NAMES.split(),
-    ("w", "she"): cast.ANIMAL_NAMES.split(),
-    ("m", "he"): cast.MAGIC_NAMES.split(),
-    ("m", "she"): cast.MAGIC_NAMES.split(),
+    ("w", "he"): cast.ANIMAL_BOYS.split(),
+    ("w", "she"): cast.ANIMAL_GIRLS.split(),
+    ("m", "he"): cast.MAGIC_BOYS.split(),
+    ("m", "she"): cast.MAGIC_GIRLS.split(),
 }
 
 

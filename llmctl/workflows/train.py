@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COMMAND = "pretrain"
 # peak learning rates: of a new model, times its width; of a model that has learnt already
-LEARNING_RATE_WIDTH = 0.8
+LEARNING_RATE_WIDTH = 0.6
 CONTINUED_LEARNING_RATE = 1e-4
 # packages behind report_to
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}

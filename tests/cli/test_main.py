@@ -42,7 +42,7 @@ def modules_after(arguments: list[str], cwd: Path) -> tuple[int, set[str]]:
         (["pretrain", "--data", "nowhere.txt"], 2),
         (["pretrain", "--recipe", "nowhere.yaml"], 2),
         (["pretrain", "--recipe", "bad.yaml"], 2),
-        (["pretrain", "--num-attention-heads", "3"], 2),
+        (["pretrain", "--num-attention-heads", "5"], 2),
         (["pretrain", "--resume", "nothing"], 2),
         (["pretrain", "--data", "builtin:storys"], 2),
         (["pretrain", "--encoding", "utf-99"], 2),

@@ -84,7 +84,7 @@ def test_a_dry_run_counts_and_leaves_nothing(llmctl: Run, tmp_path: Path) -> Non
     result = llmctl("pretrain", "--dry-run", "--architecture", "gpt2", "--model-size", "small")
     assert result.returncode == 0, result.stderr
     assert "architecture: gpt2" in result.stdout
-    assert "parameters with 8,192 tokens" in result.stderr
+    assert "parameters with 4,096 tokens" in result.stderr
     assert not (tmp_path / "runs").exists()
 
 

@@ -244,7 +244,7 @@ def test_steps_are_counted_as_trainer_counts_them(quick: Any, places: Path) -> N
 def test_the_learning_rate_follows_the_width_and_is_kept_in_the_recipe(quick: Any, places: Path) -> None:
     train.run(quick(learning_rate=None, max_steps=2, eval_steps=None), progress=SILENT)
     run = runs.open_run("quick", places / "runs")
-    assert resolve(PretrainConfig, run.recipe, {}).learning_rate == 0.8 / 32
+    assert resolve(PretrainConfig, run.recipe, {}).learning_rate == 0.6 / 32
     shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
     train.run(
         quick(**shape, model="quick", run_name="more", learning_rate=None, max_steps=2), progress=SILENT
