@@ -104,7 +104,7 @@ class TextData:
     )
     validation_data: Name | None = _data(None, "separate source to judge by", path=True)
     validation_fraction: Fraction = _data(
-        0.05, "share of the documents held out for validation when the data has no such split"
+        0.02, "share of the documents held out for validation when the data has no such split"
     )
     split_seed: int = _data(0, "seed of the held-out split; independent of the training seed")
     max_documents: Count | None = _data(None, "read only the first N documents of a split", unit="documents")

@@ -141,7 +141,7 @@ def _load_weights(found: Source, *, bf16: bool = False) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    _hide_bars()
+    hide_bars()
     if found.local and not found.gguf_file and not (Path(found.location) / "config.json").is_file():
         raise ModelError(f"no model in {found.location}: it holds no config.json")
     with _explained(found, "model"):
@@ -209,7 +209,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     Raises:
         ModelError: it cannot be written.
     """
-    _hide_bars()
+    hide_bars()
     try:
         with disk.staged_directory(folder) as staging:
             model.save_pretrained(staging)
@@ -279,7 +279,7 @@ def describe(model: Any) -> str:
     )
 
 
-def _hide_bars() -> None:
+def hide_bars() -> None:
     """Hide the bars that transformers draws over its own files; those of downloads stay."""
     from transformers.utils import logging
 

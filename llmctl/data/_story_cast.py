@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Few enough that a small model meets each often, and learns to keep to the names that a story began with.
+# The first of each list is a main character, who bears most of the stories.
 GIRLS = """
 Mia Lily Nora Ada Ruby Clara Rosa Priya Yuki Hana
 """

@@ -30,6 +30,9 @@ from llmctl.data._story_plots_c import PLOTS_C
 
 _PRONOUNS = {"he": ("he", "him", "his", "himself"), "she": ("she", "her", "her", "herself")}
 _AGES = ("old", "dusty", "carved", "tall", "curious old", "beautiful", "painted", "heavy", "funny old")
+_MAIN_CHARACTER = 0.7
+"""How often a character bears the first name of its list: a series has its heroes, and a small model, which
+cannot yet look up who a story is about, keeps to them."""
 _ONE_PARAGRAPH = 0.15
 """The share of stories told without a paragraph break."""
 
@@ -117,8 +120,9 @@ def _cast_slots(world: _World, draw: Draw) -> Slots:
 
 
 def _fresh(draw: Draw, names: list[str], taken: set[str]) -> str:
-    while (name := pick(draw, names)) in taken:
-        pass
+    name = names[0] if draw() < _MAIN_CHARACTER else pick(draw, names)
+    while name in taken:
+        name = pick(draw, names)
     taken.add(name)
     return name
 

@@ -176,6 +176,7 @@ def _prepare(
     from llmctl import models, training
     from llmctl.objectives import make_objective
 
+    models.hide_bars()
     tokenizer = _tokenizer(config, run_dir, splits["train"], progress)
     objective = make_objective(config, tokenizer)
     features = objective.encode(splits["train"], progress=progress)

@@ -14,6 +14,7 @@ from tests.cli.conftest import Run
 SMALL = [
     *("--data", "builtin:stories:200", "--vocab-size", "400", "--block-size", "64", "--hidden-size", "32"),
     *("--num-hidden-layers", "1", "--num-attention-heads", "2", "--per-device-train-batch-size", "4"),
+    *("--validation-fraction", "0.05"),
 ]
 
 
