@@ -94,7 +94,7 @@ def run(config: EvalConfig, *, progress: Progress) -> EvalResult:
     progress.note(f"model: {loaded.source.name}" + ("" if config.model else " (the newest run)"))
     max_length, stride = _window(config, recipe, inference.num_positions(loaded.model))
     progress.note(
-        f"data: {documents.name}, {split}: windows of {max_length} tokens, {stride} newly scored in each"
+        f"data: {documents.name}: windows of {max_length} tokens, {stride} newly scored in each"
     )
     scores, details = inference.evaluate_documents(
         loaded.model,
