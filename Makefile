@@ -11,6 +11,7 @@ help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed  ## llmctl and what it needs, into .venv
+	@echo "llmctl is at $(BIN)/llmctl; 'source $(BIN)/activate' puts it on your PATH"
 
 demo: install  ## train a tokenizer and a small model on built-in stories, judge it, let it tell one
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/demo.sh "$(RUNS)"

@@ -14,6 +14,7 @@ class LlmctlError(Exception):
     """
 
     exit_code = 1
+    label = "error: "
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

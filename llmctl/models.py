@@ -18,6 +18,7 @@ from llmctl.config import ModelShape
 from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
 from llmctl.hub import first_line
 from llmctl.progress import Progress
+from llmctl.recipe import suggestion
 
 # name -> (PyPI package, path inside its files); see requirements-offline.txt
 BUILTIN = {
@@ -80,6 +81,8 @@ def find_source(source: str, runs_dir: Path) -> Source:
     if path.is_file() or path.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
         what = "not a model directory" if path.exists() else "no such model directory"
         raise ConfigError(f"{what}: {source}", hint="name a run, a directory with a config.json, or a Hub id")
+    if "/" not in source and (near := suggestion(source, [run.name for run in runs.list_runs(runs_dir)])):
+        raise ConfigError(f"no run or directory {source!r} in {runs_dir}", hint=near)
     hub.go_offline_if_unreachable()
     return Source(source, source)
 
@@ -216,6 +219,19 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
             tokenizer.save_pretrained(staging)
     except OSError as error:
         raise ModelError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def positions_of(source: str, *, runs_dir: Path) -> int | None:
+    """The longest text that the model at ``source`` can read, in tokens; ``None`` if its config knows no bound."""
+    from transformers import AutoConfig
+
+    found = find_source(source, runs_dir)
+    with _explained(found, "model"):
+        config = AutoConfig.from_pretrained(
+            found.location, gguf_file=found.gguf_file, trust_remote_code=False
+        )
+    positions = getattr(config, "max_position_embeddings", None)
+    return positions if isinstance(positions, int) and positions > 0 else None
 
 
 def check_positions(model: Any, block_size: int) -> None:

@@ -32,6 +32,8 @@ LOGS_A_RUN = 100
 class StoppedError(RunError):
     """The training ended early, in order, on a signal; its checkpoint is saved."""
 
+    label = ""
+
     def __init__(self, step: int, run: RunDir, number: int, command: str) -> None:
         super().__init__(
             f"stopped at step {step}, checkpoint saved in {run.checkpoints}",

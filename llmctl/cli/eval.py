@@ -20,13 +20,17 @@ def _run(config: EvalConfig, console: "Console") -> None:
     rows = []
     for name in SCORES:
         score = data[name]
-        bounds = "" if score["low"] is None else f"{score['low']:.4f} to {score['high']:.4f}"
-        value = "too large" if score["value"] is None else f"{score['value']:.4f}"
+        bounds = "" if score["low"] is None else f"{_number(score['low'])} to {_number(score['high'])}"
+        value = "too large" if score["value"] is None else _number(score["value"])
         rows.append([name.replace("_", " "), value, bounds])
     text = table([f"{result.model} on {result.split}", "score", "95 % interval"], rows)
-    console.result(
-        data, f"{text}\n\n{data['num_tokens']:,} tokens of {data['n']:,} documents\n{data['signature']}"
-    )
+    plural = "" if data["n"] == 1 else "s"
+    scored = f"{data['num_tokens']:,} tokens of {data['n']:,} document{plural}"
+    console.result(data, f"{text}\n\n{scored}\n{data['signature']}")
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if value < 1000 else f"{value:,.0f}"
 
 
 EVAL = Verb(

@@ -28,14 +28,11 @@ def _guarded(arguments: list[str]) -> int:
     except LlmctlError as error:
         if os.environ.get("LLMCTL_DEBUG"):
             raise
-        _show_error(error.message, error.hint)
+        _show_error(error.message, error.hint, label=error.label)
         return error.exit_code
     except KeyboardInterrupt:
-        _show_error("interrupted", None)
+        _show_error("interrupted", None, label="")
         return 130
-    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if os.environ.get("LLMCTL_DEBUG"):
             raise
@@ -70,11 +67,18 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _parse_and_run(arguments: list[str], name: str) -> int:
+    import signal
+
     import typer
 
     from llmctl.cli.app import build_app
     from llmctl.errors import ConfigError
 
+    def terminated(number: int, frame: object) -> None:
+        _show_error("terminated", None, label="")
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, terminated)  # a training replaces it by an orderly end
     try:
         return int(build_app()(arguments, prog_name="llmctl", standalone_mode=False) or 0)
     except typer.Exit as done:
@@ -87,11 +91,11 @@ def _parse_and_run(arguments: list[str], name: str) -> int:
         raise ConfigError(message[0].lower() + message[1:], hint=f"see {words}") from error
 
 
-def _show_error(message: str, hint: str | None) -> None:
+def _show_error(message: str, hint: str | None, *, label: str = "error: ") -> None:
     from llmctl.cli.console import Style, sanitise
 
     style = Style(sys.stderr)
     sys.stdout.flush()
-    print(f"{style.red}error:{style.end} {sanitise(message)}", file=sys.stderr)
+    print(f"{style.red}{label}{style.end}{sanitise(message)}", file=sys.stderr)
     if hint:
         print(f" {style.cyan}hint:{style.end} {sanitise(hint)}", file=sys.stderr)

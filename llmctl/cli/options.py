@@ -3,14 +3,17 @@
 import importlib
 import inspect
 import os
+import shlex
+import sys
 from collections.abc import Callable
-from dataclasses import Field, dataclass
+from dataclasses import Field, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from llmctl.cli import COMMANDS
-from llmctl.config import options
+from llmctl.config import TextData, options
+from llmctl.errors import ConfigError
 from llmctl.recipe import Given, Kind, Scalar, kind_of, resolve, to_yaml
 
 if TYPE_CHECKING:
@@ -112,14 +115,28 @@ def execute(
         os.environ.setdefault(f"{library}_VERBOSITY", "info" if verbose else "error")
     console = Console(quiet=quiet, as_json=as_json)
     flags = {key: _as_given(key, value) for key, value in given.items() if value is not None and value != []}
-    config: Any = resolve(verb.config, Path(recipe) if recipe else None, flags)
+    try:
+        config: Any = resolve(verb.config, Path(recipe) if recipe else None, flags)
+    except ConfigError as error:
+        error.hint = error.hint or f"llmctl {name} --help lists every option"
+        raise
     verb.check(config)
     if dry_run:
         print(to_yaml(config, header=f"llmctl {name} --recipe THIS_FILE"), end="")
         if verb.plan:
             verb.plan(config, console)
         return
-    verb.run(config, console)
+    try:
+        verb.run(config, console)
+    except BrokenPipeError:  # the reader of our output has what it wanted: that is no failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def data_flags(config: TextData) -> str:
+    """The options that say what text is read and how, as they would be typed again."""
+    given = {item.name: getattr(config, item.name) for item in fields(TextData)}
+    changed = {key: value for key, value in given.items() if value != getattr(TextData(), key)}
+    return "".join(f" {flag_of(key)} {shlex.quote(str(value))}" for key, value in changed.items())
 
 
 def _as_given(name: str, value: Any) -> Given:

@@ -22,7 +22,8 @@ def _run(config: PretrainConfig, console: "Console") -> None:
     ]
     console.result(result.to_json(), table(["validation", result.run], rows))
     console.hint("judge it:", f"llmctl eval {result.run}")
-    console.hint("let it write:", f'llmctl generate "Once upon a time" --model {result.run}')
+    prompt = "Once upon a time" if config.data.startswith("builtin:stories") else "The"
+    console.hint("let it write:", f'llmctl generate "{prompt}" --model {result.run}')
 
 
 PRETRAIN = Verb(

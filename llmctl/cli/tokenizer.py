@@ -4,7 +4,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from llmctl.cli.options import Verb
+from llmctl.cli.options import Verb, data_flags
 from llmctl.config import TokenizerInspectConfig, TokenizerTrainConfig
 from llmctl.workflows import tokenizer
 
@@ -24,8 +24,8 @@ def _train(config: TokenizerTrainConfig, console: "Console") -> None:
         f"on {result.measured_on}\n"
         f"trained on {result.num_bytes / 1e6:,.1f} MB in {result.seconds:.1f} s",
     )
-    console.hint("look at it:", f"llmctl tokenizer inspect {result.output_dir} --data {config.data}")
-    console.hint("train with it:", f"llmctl pretrain --tokenizer {result.output_dir} --data {config.data}")
+    console.hint("look at it:", f"llmctl tokenizer inspect {result.output_dir}{data_flags(config)}")
+    console.hint("train with it:", f"llmctl pretrain --tokenizer {result.output_dir}{data_flags(config)}")
 
 
 def _inspect(config: TokenizerInspectConfig, console: "Console") -> None:
@@ -50,7 +50,8 @@ def _inspect(config: TokenizerInspectConfig, console: "Console") -> None:
     console.result(asdict(found), "\n".join(text))
     if not console.as_json:
         for report in reports:
-            print(f"\n{len(report.pieces)} pieces by {_clean(report.tokenizer)}\n{_coloured(report)}")
+            count = sum(number is not None for _, number in report.pieces)
+            print(f"\n{count} tokens by {_clean(report.tokenizer)}\n{_coloured(report)}")
 
 
 def _details(report: "TokenizerReport") -> list[str]:

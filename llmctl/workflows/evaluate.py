@@ -81,8 +81,7 @@ def run(config: EvalConfig, *, progress: Progress) -> EvalResult:
         ConfigError, RunError, DataError, ModelError: as :func:`check`, and what only data and model tell.
     """
     check(config)
-    from llmctl import inference, models
-    from llmctl.data.blocks import tokenize
+    from llmctl import models
 
     root = runs.runs_dir(config.runs_dir)
     source = config.model or str(runs.latest_finished(root).path)
@@ -90,12 +89,13 @@ def run(config: EvalConfig, *, progress: Progress) -> EvalResult:
     recipe = resolve(PretrainConfig, run_dir.recipe, {}) if run_dir else None
     split, documents = _documents(config, recipe, progress)
 
+    from llmctl import inference
+    from llmctl.data.blocks import tokenize
+
     loaded = models.load_causal_lm(source, runs_dir=root, bf16=config.bf16)
     progress.note(f"model: {loaded.source.name}" + ("" if config.model else " (the newest run)"))
     max_length, stride = _window(config, recipe, inference.num_positions(loaded.model))
-    progress.note(
-        f"data: {documents.name}: windows of {max_length} tokens, {stride} newly scored in each"
-    )
+    progress.note(f"data: {documents.name}: windows of {max_length} tokens, {stride} newly scored in each")
     scores, details = inference.evaluate_documents(
         loaded.model,
         tokenize(documents, loaded.tokenizer, cache_dir=runs.cache_dir(), progress=progress),

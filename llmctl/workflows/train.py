@@ -128,12 +128,16 @@ def run(config: PretrainConfig, *, progress: Progress) -> TrainResult:
     config, resumed = _resumed(config)
     config = _settled(config)
 
-    from llmctl import architectures, models, training
     from llmctl.data.load import load_text
+
+    # First what needs none of the heavy libraries: bad text is answered in an instant.
+    splits = load_text(config, progress=progress, cache_dir=runs.cache_dir())
+
+    from llmctl import architectures, models, training
 
     if config.architecture:
         architectures.check_architecture(config.architecture)
-    splits = load_text(config, progress=progress, cache_dir=runs.cache_dir())
+    config = _fitted(config, progress)
     run_dir = resumed or _create_run(config, {name: split.describe() for name, split in splits.items()})
     progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
     try:
@@ -240,6 +244,19 @@ def _settled(config: PretrainConfig) -> PretrainConfig:
         model_size=size,
         learning_rate=config.learning_rate or round(LEARNING_RATE_WIDTH / hidden, 6),
     )
+
+
+def _fitted(config: PretrainConfig, progress: Progress) -> PretrainConfig:
+    """The config with the default block size cut to what a loaded model can read; one that was asked for stays."""
+    from llmctl import models
+
+    if not config.model or config.block_size != PretrainConfig.block_size:
+        return config
+    positions = models.positions_of(config.model, runs_dir=runs.runs_dir(config.runs_dir))
+    if positions is None or positions >= config.block_size:
+        return config
+    progress.note(f"block_size {positions}: the model reads no more")
+    return replace(config, block_size=positions)
 
 
 def _create_run(config: PretrainConfig, data: dict[str, Any]) -> RunDir:

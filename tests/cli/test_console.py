@@ -9,6 +9,8 @@ import pytest
 
 from llmctl.cli import training_view
 from llmctl.cli.console import Console, is_coloured, sanitise, table
+from llmctl.cli.options import data_flags
+from llmctl.config import TextData
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -114,3 +116,9 @@ def test_a_terminal_gets_a_live_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "loss 3.000" in shown
     assert "perplexity 12.18" in shown
     assert "█▁" in shown
+
+
+def test_hints_carry_the_options_that_say_what_is_read() -> None:
+    config = TextData(data="my book.txt", sample_by="line", encoding="latin-1")
+    assert data_flags(config) == " --data 'my book.txt' --sample-by line --encoding latin-1"
+    assert data_flags(TextData()) == ""

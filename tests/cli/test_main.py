@@ -128,3 +128,19 @@ def test_completion_lists_commands_options_and_choices(llmctl: Run) -> None:
     assert complete("llmctl tokenizer ", 2).split() == ["train", "inspect"]
     assert "--learning-rate" in complete("llmctl pretrain --learning", 2).split()
     assert complete("llmctl pretrain --lr-scheduler-type cos", 3).split() == ["cosine"]
+
+
+def test_bad_text_is_answered_before_anything_heavy(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes(b"fine\ncaf\xe9\n")
+    (tmp_path / "broken.jsonl").write_text('{"text": "a"}\n{"text": \n')
+    for name in ("latin.txt", "broken.jsonl"):
+        code, heavy = modules_after(["pretrain", "--data", name], tmp_path)
+        assert (code, heavy & {"torch", "transformers", "datasets"}) == (1, set())
+
+
+def test_a_near_name_of_a_run_is_met(llmctl: Run, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "stories").mkdir(parents=True)
+    (tmp_path / "runs" / "stories" / "recipe.yaml").write_text("seed: 0\n")
+    result = llmctl("eval", "storys")
+    assert result.returncode == 2
+    assert "did you mean stories?" in result.stderr

@@ -250,3 +250,11 @@ def test_the_learning_rate_follows_the_width_and_is_kept_in_the_recipe(quick: An
         quick(**shape, model="quick", run_name="more", learning_rate=None, max_steps=2), progress=SILENT
     )
     assert resolve(PretrainConfig, runs.open_run("more", places / "runs").recipe, {}).learning_rate == 1e-4
+
+
+def test_the_default_block_is_cut_to_what_a_loaded_model_reads(quick: Any, places: Path) -> None:
+    train.run(quick(run_name="first", max_steps=2), progress=SILENT)
+    shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
+    more = quick(**shape, model="first", block_size=PretrainConfig.block_size, max_steps=2)
+    train.run(more, progress=SILENT)
+    assert resolve(PretrainConfig, runs.open_run("quick", places / "runs").recipe, {}).block_size == 64
