@@ -1,0 +1,51 @@
+"""Every option of every command, defined once.
+
+A config is a frozen dataclass: its fields are at once the keys of a recipe, the flags of a command and, where
+Hugging Face's ``TrainingArguments`` has the same thing, its keyword. Types and bounds stand in the annotations
+and are enforced by pydantic (see ``recipe.resolve``); help, unit and panel stand in the field's metadata.
+Only the standard library and ``annotated_types`` are imported here, so that ``--help`` stays instant.
+
+``None`` alone means "not given".
+"""
+
+from llmctl.config.commands import (
+    EvalConfig,
+    ExportConfig,
+    FinetuneConfig,
+    GenerateConfig,
+    PredictConfig,
+    PretrainConfig,
+    TasksConfig,
+    TokenizerInspectConfig,
+    TokenizerTrainConfig,
+)
+from llmctl.config.data import DataSource, TaskData, TextData
+from llmctl.config.fields import PANELS, default_of, option, options
+from llmctl.config.task import Judging, Method, TaskSettings
+from llmctl.config.training import ModelShape, RunPlace, TokenizerTraining, Training
+
+__all__ = [
+    "PANELS",
+    "DataSource",
+    "EvalConfig",
+    "ExportConfig",
+    "FinetuneConfig",
+    "GenerateConfig",
+    "Judging",
+    "Method",
+    "ModelShape",
+    "PredictConfig",
+    "PretrainConfig",
+    "RunPlace",
+    "TaskData",
+    "TaskSettings",
+    "TasksConfig",
+    "TextData",
+    "TokenizerInspectConfig",
+    "TokenizerTrainConfig",
+    "TokenizerTraining",
+    "Training",
+    "default_of",
+    "option",
+    "options",
+]

@@ -1,0 +1,90 @@
+"""What a config field is: its type with bounds, its help, its place in ``--help``."""
+
+from dataclasses import MISSING, Field, field, fields
+from functools import partial
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+Count = Annotated[int, Gt(0)]
+CountOrZero = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Ge(0), Lt(1)]
+Share = Annotated[float, Ge(0), Le(1)]
+Name = Annotated[str, MinLen(1)]
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    panel: str,
+    unit: str | None = None,
+    default_text: str | None = None,
+    argument: bool = False,
+    path: bool = False,
+) -> Any:
+    """A config field that documents itself.
+
+    Args:
+        default: the value when neither the recipe nor a flag gives one.
+        help: one line, shown by ``--help`` and in the resolved recipe's schema.
+        panel: the heading under which ``--help`` lists it.
+        unit: what a number counts, e.g. ``tokens``.
+        default_text: said instead of the default where the default is decided at run time.
+        argument: also given by position on the command line.
+        path: completed as a path by the shell.
+    """
+    metadata = {
+        "help": help,
+        "panel": panel,
+        "unit": unit,
+        "default_text": default_text,
+        "argument": argument,
+        "path": path,
+    }
+    return field(default=default, metadata=metadata)
+
+
+# In the order in which they matter to a person who meets a command for the first time.
+PANELS = (
+    "Data",
+    "Model",
+    "Method",
+    "Task",
+    "Tokenizer",
+    "Training",
+    "Run",
+    "Generation",
+    "Input and output",
+    "Evaluation",
+    "Evaluation, checkpoints and logging",
+    "Optimiser",
+    "Hardware",
+)
+
+data_option = partial(option, panel="Data")
+tokenizer_option = partial(option, panel="Tokenizer")
+model_option = partial(option, panel="Model")
+training_option = partial(option, panel="Training")
+optimiser_option = partial(option, panel="Optimiser")
+logging_option = partial(option, panel="Evaluation, checkpoints and logging")
+hardware_option = partial(option, panel="Hardware")
+run_option = partial(option, panel="Run")
+evaluation_option = partial(option, panel="Evaluation")
+generation_option = partial(option, panel="Generation")
+io_option = partial(option, panel="Input and output")
+method_option = partial(option, panel="Method")
+task_option = partial(option, panel="Task")
+
+
+def options(config_class: type) -> list[Field[Any]]:
+    """The config's fields in the order in which ``--help`` and a recipe list them: by panel."""
+    return sorted(fields(config_class), key=lambda item: PANELS.index(item.metadata["panel"]))
+
+
+def default_of(item: Field[Any]) -> Any:
+    """The field's default; every field has one."""
+    assert item.default is not MISSING
+    return item.default

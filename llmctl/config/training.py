@@ -1,0 +1,145 @@
+"""Options of a model, its tokenizer, its training and its run."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from llmctl.config.fields import (
+    Count,
+    CountOrZero,
+    Fraction,
+    Name,
+    NonNegative,
+    Positive,
+    Share,
+    hardware_option,
+    logging_option,
+    model_option,
+    optimiser_option,
+    run_option,
+    tokenizer_option,
+    training_option,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerTraining:
+    """The shape of a tokenizer that is to be trained."""
+
+    algorithm: Literal["bpe", "wordpiece", "unigram"] = tokenizer_option(
+        "bpe", "byte-level BPE, WordPiece or Unigram"
+    )
+    vocab_size: Count = tokenizer_option(
+        4096, "size of the vocabulary, special tokens included", unit="tokens"
+    )
+    min_frequency: Count = tokenizer_option(
+        2, "how often a pair (BPE, WordPiece) must occur to be merged", unit="times"
+    )
+    normalizer: Literal["none", "nfc", "nfkc", "lowercase", "lowercase-strip-accents"] = tokenizer_option(
+        "none", "what is done to the text before it is split"
+    )
+    special_tokens: tuple[Name, ...] = tokenizer_option((), "further tokens that are never split; repeatable")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """A new model's architecture and shape; what is ``None`` comes from ``model_size``."""
+
+    architecture: Name | None = model_option(
+        None, "architecture of a new model, as AutoConfig names it: gpt2, llama, ...", default_text="llama"
+    )
+    model_size: Literal["tiny", "small", "base"] | None = model_option(
+        None, "a documented shape in each family", default_text="tiny"
+    )
+    hidden_size: Count | None = model_option(None, "width of the model", unit="units")
+    num_hidden_layers: Count | None = model_option(None, "depth of the model", unit="layers")
+    num_attention_heads: Count | None = model_option(
+        None, "attention heads; they divide the width", unit="heads"
+    )
+    num_key_value_heads: Count | None = model_option(
+        None, "heads that keys and values share, where the family has them", unit="heads"
+    )
+    intermediate_size: Count | None = model_option(None, "width of the feed-forward layers", unit="units")
+    max_position_embeddings: Count | None = model_option(
+        None, "longest text the model can read", unit="tokens", default_text="block_size"
+    )
+    dropout: Share | None = model_option(
+        None, "dropout of a new model", default_text="0: fresh text needs none; a loaded model keeps its own"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The optimisation; words and meaning are those of ``transformers.TrainingArguments``."""
+
+    num_train_epochs: Positive = training_option(1.0, "passes over the training data", unit="epochs")
+    max_steps: Count | None = training_option(
+        None, "stop after N optimiser steps; overrides num_train_epochs", unit="steps"
+    )
+    per_device_train_batch_size: Count = training_option(
+        3, "examples a step on each device; small batches learn most from little text", unit="examples"
+    )
+    gradient_accumulation_steps: Count = training_option(
+        1, "batches summed into one optimiser step", unit="batches"
+    )
+    learning_rate: Positive | None = training_option(
+        None,
+        "peak learning rate",
+        default_text="0.6 / hidden_size for a new model, 1e-4 for a loaded one",
+    )
+    seed: CountOrZero = training_option(0, "seed of the weights, the order of the data and dropout")
+
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"] = (
+        optimiser_option("cosine", "how the learning rate decays after its peak")
+    )
+    warmup_steps: NonNegative = optimiser_option(
+        0.05, "steps of rising learning rate; below 1 a share of all steps", unit="steps"
+    )
+    optim: Name = optimiser_option("adamw_torch_fused", "optimiser, as TrainingArguments names it")
+    weight_decay: NonNegative = optimiser_option(0.1, "weight decay of matrices; biases and norms have none")
+    adam_beta1: Fraction = optimiser_option(0.9, "decay of Adam's first moment")
+    adam_beta2: Fraction = optimiser_option(0.99, "decay of Adam's second moment")
+    max_grad_norm: NonNegative = optimiser_option(1.0, "gradients are clipped to this norm; 0: never")
+
+    eval_steps: Count | None = logging_option(
+        None, "evaluate every N steps", unit="steps", default_text="five times a run"
+    )
+    save_steps: Count | None = logging_option(
+        None, "save a checkpoint every N steps", unit="steps", default_text="eval_steps"
+    )
+    save_total_limit: Count = logging_option(
+        2, "checkpoints kept; the best one is always among them", unit="checkpoints"
+    )
+    load_best_model_at_end: bool = logging_option(
+        True, "keep the model of the lowest validation loss, not the last"
+    )
+    per_device_eval_batch_size: Count = logging_option(
+        16, "windows scored at once on each device", unit="windows"
+    )
+    logging_steps: Count | None = logging_option(
+        None, "log loss, learning rate and speed every N steps", unit="steps", default_text="100 times a run"
+    )
+    report_to: tuple[Literal["none", "all", "tensorboard", "wandb", "mlflow", "trackio"], ...] = (
+        logging_option((), "trackers that also get the metrics; repeatable")
+    )
+
+    bf16: bool | None = hardware_option(
+        None, "compute in bfloat16 with fp32 master weights", default_text="on GPUs that have it"
+    )
+    activation_checkpointing: bool = hardware_option(
+        False, "recompute activations in the backward pass: less memory, more time"
+    )
+    torch_compile: bool = hardware_option(False, "compile the model: a slow start, then faster steps")
+    dataloader_num_workers: CountOrZero = hardware_option(0, "processes that load data", unit="processes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlace:
+    """Which run, and where runs are kept."""
+
+    run_name: Name | None = run_option(None, "name of the run", default_text="verb-data-model-time")
+    runs_dir: Name | None = run_option(
+        None, "where runs are kept", default_text="LLMCTL_RUNS_DIR, else ./runs", path=True
+    )
+    resume: Name | None = run_option(
+        None, "run (name or path) to go on with from its last checkpoint", path=True
+    )
