@@ -1,0 +1,188 @@
+"""Objectives over labelled examples: what each must say, and what all of them share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+
+from llmctl.config import TaskSettings
+from llmctl.inference import evaluating
+from llmctl.metrics import Scores
+from llmctl.progress import SILENT, Progress
+from llmctl.tasks import Task
+
+if TYPE_CHECKING:
+    from llmctl.data.examples import Examples
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model answered to N examples.
+
+    Attributes:
+        answers: (N) what the objective's metrics take: class indices, tags, texts, ...
+        confidence: (N,) the model's probability of each answer; ``None`` where it has none.
+        loss: mean over targets, in nats (squared error for regression); ``None`` without gold labels.
+    """
+
+    answers: Sequence[Any]
+    confidence: np.ndarray | None
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a model answered to one batch of B: as :class:`Predictions`, with the loss as a sum."""
+
+    answers: Sequence[Any]
+    confidence: Sequence[float] | None
+    loss_sum: float
+    num_targets: int
+
+
+class Features(ABC):
+    """Encoded examples. ``lengths`` (N,) is what batches are grouped by."""
+
+    lengths: np.ndarray
+    examples: "Examples"
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class TaskObjective(ABC):
+    """A learning problem over labelled examples.
+
+    ``encode``, ``collate`` and ``answer`` serve training, evaluation and prediction alike.
+
+    Attributes:
+        task: what is learnt, and what it is judged by.
+        settings: how examples become tensors; ``max_length`` is set.
+        tokenizer: fast, of transformers.
+        batch_size: examples judged at once.
+    """
+
+    task: Task
+    settings: TaskSettings
+    tokenizer: Any
+    batch_size: int
+
+    model_class: ClassVar[str]
+    """Name of the ``transformers`` Auto class that has the right head."""
+
+    @classmethod
+    @abstractmethod
+    def for_training(cls, task: Task, config: Any, tokenizer: Any, splits: Mapping[str, "Examples"]) -> Self:
+        """The objective that learns ``splits["train"]``; ``config`` is the ``FinetuneConfig``.
+
+        Raises:
+            DataError: there is nothing to learn: one single class, no supervised token, labels that only the
+                validation split has, ...
+        """
+
+    @classmethod
+    @abstractmethod
+    def for_model(cls, task: Task, config: Any, tokenizer: Any, model_config: Any) -> Self:
+        """The objective that a trained model was trained for; ``config`` has the fields of ``TaskSettings``.
+
+        Raises:
+            ModelError: the model has no head for it.
+        """
+
+    @abstractmethod
+    def model_settings(self) -> dict[str, Any]:
+        """What the model's config must say: ``num_labels``, ``id2label``, ..."""
+
+    @abstractmethod
+    def account(self, splits: Mapping[str, "Examples"], progress: Progress) -> None:
+        """Tell what will be learnt: examples a label, and what is odd about them."""
+
+    @abstractmethod
+    def encode(self, examples: "Examples", *, progress: Progress) -> Any:
+        """Turn one split into :class:`Features`; tells what was cut, skipped or mended."""
+
+    def training_set(self, features: Any) -> Any:
+        """The features as a map-style dataset of training examples, with ``lengths``."""
+        return features
+
+    @abstractmethod
+    def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Stack examples into one batch, padded to its own longest; targets are called ``labels``."""
+
+    @abstractmethod
+    def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
+        """The training loss: a scalar, the sum over targets divided by ``num_items`` (``None``: the batch's own)."""
+
+    @abstractmethod
+    def answer(self, model: Any, batch: dict[str, Any]) -> Answered:
+        """Answer one batch of :meth:`collate`."""
+
+    @abstractmethod
+    def gold(self, features: Any) -> Any:
+        """The right answers, as the metrics take them."""
+
+    @abstractmethod
+    def judge(
+        self,
+        features: Any,
+        predictions: Predictions,
+        *,
+        metrics: Sequence[str],
+        num_resamples: int,
+        seed: int,
+    ) -> Scores:
+        """Score predictions with intervals."""
+
+    @abstractmethod
+    def record(self, features: Any, predictions: Predictions, index: int) -> dict[str, Any]:
+        """A line of ``predictions.jsonl``: the input, ``predicted``, ``probability``, ``gold``, ``correct``."""
+
+    def predict(self, model: Any, features: Any, *, progress: Progress = SILENT) -> Predictions:
+        """Answer all examples, in batches of like length; what is kept are answers, never logits."""
+        answers: list[Any] = [None] * len(features)
+        confidence = np.full(len(features), np.nan)
+        loss_sum, num_targets = 0.0, 0
+        with (
+            evaluating(model),
+            torch.inference_mode(),
+            progress.bar("judging", len(features), "examples") as advance,
+        ):
+            for chosen in batches_by_length(features.lengths, self.batch_size):
+                batch = self.collate([features[int(index)] for index in chosen])
+                device = model.device
+                found = self.answer(model, {name: value.to(device) for name, value in batch.items()})
+                for place, index in enumerate(chosen):
+                    answers[index] = found.answers[place]
+                    if found.confidence is not None:
+                        confidence[index] = found.confidence[place]
+                loss_sum, num_targets = loss_sum + found.loss_sum, num_targets + found.num_targets
+                advance(len(chosen))
+        known = not np.isnan(confidence).all()
+        return Predictions(
+            answers, confidence if known else None, loss_sum / num_targets if num_targets else None
+        )
+
+    def evaluate(self, model: Any, features: Any, *, progress: Progress) -> dict[str, float]:
+        """``loss`` and the task's scores, without intervals: what the best checkpoint is chosen by."""
+        from llmctl.tasks import metrics_of
+
+        predictions = self.predict(model, features, progress=progress)
+        scores = self.judge(features, predictions, metrics=metrics_of(self.task), num_resamples=0, seed=0)
+        found = {name: score.value for name, score in scores.values.items()}
+        return found if predictions.loss is None else {"loss": predictions.loss, **found}
+
+
+def batches_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Indices (B,) of rows of like length, the longest first: what does not fit in memory fails at once."""
+    order = np.argsort(-lengths, kind="stable")
+    for begin in range(0, len(order), batch_size):
+        yield order[begin : begin + batch_size]
