@@ -45,7 +45,8 @@ with tempfile.TemporaryDirectory() as folder:
                                   per_device_train_batch_size=batch, max_steps=steps, block_size=block,
                                   save_steps=10**6, logging_steps=10**6)
         data = [{"input_ids": row[:-1].numpy(), "labels": row[1:].numpy()} for row in tokens]
-        arguments = training.make_arguments(settings, RunDir(Path(folder)), steps=steps, validated=False)
+        plan = training.Plan(steps, steps, "loss", False, "tokens", batch * block)
+        arguments = training.make_arguments(settings, RunDir(Path(folder)), plan, validated=False)
         trainer = training.ObjectiveTrainer(objective=CausalLM(settings, None), validation=None, model=model,
                                             args=arguments, train_dataset=data, callbacks=[clock])
     else:

@@ -17,6 +17,7 @@ from llmctl.architectures import check_memory, new_config, shape_errors
 from llmctl.config import ModelShape
 from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
 from llmctl.hub import first_line
+from llmctl.limits import check_ids, num_positions
 from llmctl.progress import Progress
 from llmctl.recipe import suggestion
 
@@ -140,39 +141,70 @@ def load_causal_lm(source: str, *, runs_dir: Path, bf16: bool = False) -> Loaded
 
 
 def _load_weights(found: Source, *, bf16: bool = False) -> Any:
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    hide_bars()
-    if found.local and not found.gguf_file and not (Path(found.location) / "config.json").is_file():
-        raise ModelError(f"no model in {found.location}: it holds no config.json")
-    with _explained(found, "model"):
-        config = AutoConfig.from_pretrained(
-            found.location, gguf_file=found.gguf_file, trust_remote_code=False
-        )
+    config = load_config(found)
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(f"{found.name} is a {config.model_type} model, which cannot predict a next token")
-    with _explained(found, "model"):
-        model, info = AutoModelForCausalLM.from_pretrained(
-            found.location,
-            gguf_file=found.gguf_file,
-            dtype=torch.bfloat16 if bf16 else torch.float32,
-            use_safetensors=None if found.gguf_file else True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+    model, info = load_weights(found, "AutoModelForCausalLM", bf16=bf16)
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
             f"{found.name}: {len(missing)} weights are not in the checkpoint (first: {missing[0]})",
             hint="it was not trained as a causal language model",
         )
+    check_causal(model, found.name)
+    return model
+
+
+def load_config(found: Source) -> Any:
+    """The model's ``PretrainedConfig``.
+
+    Raises:
+        ModelError: there is none, or it cannot be read.
+    """
+    from transformers import AutoConfig
+
+    if found.local and not found.gguf_file and not (Path(found.location) / "config.json").is_file():
+        raise ModelError(f"no model in {found.location}: it holds no config.json")
+    with _explained(found, "model"):
+        return AutoConfig.from_pretrained(found.location, gguf_file=found.gguf_file, trust_remote_code=False)
+
+
+def load_weights(
+    found: Source, auto_class: str, *, bf16: bool = False, **settings: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Load weights in float32, or bfloat16, whatever the checkpoint holds.
+
+    Args:
+        found: where they are.
+        auto_class: name of the ``transformers`` class that has the head.
+        settings: what the model's config shall say, beside what it says.
+
+    Returns:
+        The model, and what ``from_pretrained`` says of missing and mismatched weights.
+
+    Raises:
+        ModelError: they cannot be read.
+    """
+    import torch
+    import transformers
+
+    hide_bars()
+    with _explained(found, "model"):
+        model, info = getattr(transformers, auto_class).from_pretrained(
+            found.location,
+            gguf_file=found.gguf_file,
+            dtype=torch.bfloat16 if bf16 else torch.float32,
+            use_safetensors=None if found.gguf_file else True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **settings,
+        )
     if found.gguf_file:  # a model read from GGUF is dequantised; left as it is, it could not be saved
         model.config.__dict__.pop("quantization_config", None)
         model.hf_quantizer, model.is_quantized = None, False
-    check_causal(model, found.name)
-    return model
+    return model, info
 
 
 def load_for_training(source: str, *, runs_dir: Path) -> Any:
@@ -223,15 +255,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 def positions_of(source: str, *, runs_dir: Path) -> int | None:
     """The longest text that the model at ``source`` can read, in tokens; ``None`` if its config knows no bound."""
-    from transformers import AutoConfig
-
-    found = find_source(source, runs_dir)
-    with _explained(found, "model"):
-        config = AutoConfig.from_pretrained(
-            found.location, gguf_file=found.gguf_file, trust_remote_code=False
-        )
-    positions = getattr(config, "max_position_embeddings", None)
-    return positions if isinstance(positions, int) and positions > 0 else None
+    return num_positions(load_config(find_source(source, runs_dir)))
 
 
 def check_positions(model: Any, block_size: int) -> None:
@@ -240,8 +264,8 @@ def check_positions(model: Any, block_size: int) -> None:
     Raises:
         ConfigError: naming both numbers.
     """
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions and block_size > positions:
+    positions = num_positions(model)
+    if positions is not None and block_size > positions:
         raise ConfigError(
             f"block_size {block_size} is beyond the model's {positions} positions",
             hint=f"--block-size {positions}",
@@ -254,12 +278,7 @@ def check_vocabulary(tokenizer: Any, model: Any, name: str) -> None:
     Raises:
         ModelError: naming both numbers.
     """
-    embeddings = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > embeddings:
-        raise ModelError(
-            f"the tokenizer has {len(tokenizer):,} tokens, {name} {embeddings:,} embeddings",
-            hint="use the tokenizer that the model was trained with",
-        )
+    check_ids(model, len(tokenizer), name)
 
 
 def check_causal(model: Any, name: str) -> None:

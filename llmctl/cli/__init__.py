@@ -20,9 +20,16 @@ COMMANDS = {
     "tokenizer inspect": Command(
         "Prepare", "tokenizer", "INSPECT", "see how tokenizers cut your text, side by side"
     ),
+    "tasks": Command("Prepare", "tasks", "LIST", "list the tasks and kinds of problems to fine-tune for"),
     "pretrain": Command(
         "Train", "pretrain", "PRETRAIN", "train a language model, from scratch or from another"
     ),
-    "eval": Command("Judge", "eval", "EVAL", "perplexity of a run or a model, with its 95 % interval"),
+    "finetune": Command(
+        "Train",
+        "finetune",
+        "FINETUNE",
+        "teach a model a task: classification, NER, QA, translation, chat, ...",
+    ),
+    "eval": Command("Judge", "eval", "EVAL", "the scores of a run or a model, each with its 95 % interval"),
     "generate": Command("Use", "generate", "GENERATE", "let a model go on from your words"),
 }

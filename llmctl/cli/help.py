@@ -21,12 +21,14 @@ def overview() -> None:
         "",
         f"{style.bold}Usage:{style.end} llmctl COMMAND [OPTIONS]",
     ]
+    lines.append("")
     group = None
     for name, command in COMMANDS.items():
-        if command.group != group:
-            group = command.group
-            lines += ["", f"{style.bold}{group}{style.end}"]
-        lines.append(f"  {style.cyan}{name:<18}{style.end}{command.summary}")
+        heading = "" if command.group == group else command.group
+        group = command.group
+        lines.append(
+            f"{style.bold}{heading:<9}{style.end}{style.cyan}{name:<18}{style.end} {command.summary}"
+        )
     lines += [
         "",
         f"{style.bold}Start here{style.end}",

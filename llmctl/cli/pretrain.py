@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from llmctl.cli.options import Verb
 from llmctl.config import PretrainConfig
-from llmctl.workflows import train
+from llmctl.workflows import pretrain
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def _run(config: PretrainConfig, console: "Console") -> None:
     from llmctl.cli.console import table
 
-    result = train.run(config, progress=console)
+    result = pretrain.run(config, progress=console)
     rows = [[name, f"{value:.4f}"] for name, value in result.scores.items()]
     rows += [
         ["parameters", f"{result.num_parameters:,}"],
@@ -29,8 +29,8 @@ def _run(config: PretrainConfig, console: "Console") -> None:
 PRETRAIN = Verb(
     PretrainConfig,
     _run,
-    check=train.check,
-    plan=lambda config, console: train.plan(config, progress=console),
+    check=pretrain.check,
+    plan=lambda config, console: pretrain.plan(config, progress=console),
     examples=(
         "llmctl pretrain                                      # a story model, from data that comes with the tool",
         "llmctl pretrain --data book.txt --block-size 128     # a text of your own",

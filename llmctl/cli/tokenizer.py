@@ -41,7 +41,7 @@ def _inspect(config: TokenizerInspectConfig, console: "Console") -> None:
         "unknown tokens": [f"{report.unknown_share:.3%}" for report in reports],
         "documents not given back": [f"{report.lossy_documents_share:.2%}" for report in reports],
         "characters lost": [f"{report.lost_characters_share:.3%}" for report in reports],
-        "tokens never used": [f"{report.num_unused:,}" for report in reports],
+        "never used in any split": [f"{report.num_unused:,}" for report in reports],
     }
     headers = [f"{found.data}, {found.num_bytes / 1e6:,.2f} MB", *(report.tokenizer for report in reports)]
     text = [table(headers, [[name, *cells] for name, cells in lines.items()])]

@@ -118,10 +118,15 @@ def duration(seconds: float) -> str:
 
 
 def _step(event: Mapping[str, Any]) -> str:
-    return (
-        f"loss {event['loss']:.3f}, learning rate {event['learning_rate']:.2e}, "
-        f"{event['tokens_per_second']:,.0f} tokens/s"
+    speed = next(
+        (
+            f", {value:,.0f} {name.removesuffix('_per_second')}/s"
+            for name, value in event.items()
+            if name.endswith("_per_second")
+        ),
+        "",
     )
+    return f"loss {event['loss']:.3f}, learning rate {event['learning_rate']:.2e}{speed}"
 
 
 def _evaluation(event: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from llmctl.config.fields import (
     Share,
     data_option,
     evaluation_option,
+    examples_option,
     generation_option,
     hardware_option,
     io_option,
@@ -29,7 +30,7 @@ from llmctl.config.fields import (
     training_option,
 )
 from llmctl.config.task import Judging, Method, TaskSettings
-from llmctl.config.training import ModelShape, RunPlace, TokenizerTraining, Training
+from llmctl.config.training import ModelShape, ModelSource, RunPlace, TokenizerTraining, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +56,10 @@ class TokenizerInspectConfig(TextData):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(TextData, ModelShape, TokenizerTraining, Training, RunPlace):
+class PretrainConfig(TextData, ModelShape, ModelSource, TokenizerTraining, Training, RunPlace):
     """``llmctl pretrain``."""
 
     objective: Literal["clm"] = model_option("clm", "what is learnt; clm: predict the next token")
-    model: Name | None = model_option(
-        None, "model to go on with: Hub id, directory, run, .gguf or builtin:NAME", default_text="a new one"
-    )
     tokenizer: Name | None = tokenizer_option(
         None,
         "tokenizer to use: Hub id, directory or run",
@@ -92,11 +90,11 @@ class FinetuneConfig(
     max_eval_samples: Count | None = data_option(
         None, "judge by the first N examples only", unit="examples", default_text="all"
     )
-    packing: bool = task_option(False, "put several conversations into one row of max_length (chat)")
-    class_weights: Literal["none", "balanced"] = task_option(
+    packing: bool = examples_option(False, "put several conversations into one row of max_length (chat)")
+    class_weights: Literal["none", "balanced"] = examples_option(
         "none", "weigh the classes in the loss; balanced: each as if it were as frequent as the others"
     )
-    label_smoothing_factor: Fraction = task_option(
+    label_smoothing_factor: Fraction = examples_option(
         0.0, "share of the target's probability spread over all classes"
     )
 
@@ -147,7 +145,7 @@ class EvalConfig(TextData, TaskData, TaskSettings, Judging):
     max_eval_samples: Count | None = data_option(
         None, "judge by the first N examples only", unit="examples", default_text="all"
     )
-    max_length: Annotated[int, Gt(1)] | None = task_option(
+    max_length: Annotated[int, Gt(1)] | None = examples_option(
         None,
         "longest input; for perplexity the context window",
         unit="tokens",

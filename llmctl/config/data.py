@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from llmctl.config.fields import Count, Fraction, Name, data_option
+from llmctl.config.fields import Count, Fraction, Name, data_option, task_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class TextData(DataSource):
 class TaskData(DataSource):
     """Labelled examples: a task of the catalogue, or a kind of problem with data of one's own."""
 
-    task: Name | None = data_option(
+    task: Name | None = task_option(
         None,
         "task of the catalogue (llmctl tasks), or classification, regression, multilabel, ner, qa, summarization, "
         "translation or chat with --data",

@@ -49,10 +49,11 @@ def option(
 
 # In the order in which they matter to a person who meets a command for the first time.
 PANELS = (
+    "Task",
     "Data",
     "Model",
     "Method",
-    "Task",
+    "Examples and answers",
     "Tokenizer",
     "Training",
     "Run",
@@ -77,6 +78,7 @@ generation_option = partial(option, panel="Generation")
 io_option = partial(option, panel="Input and output")
 method_option = partial(option, panel="Method")
 task_option = partial(option, panel="Task")
+examples_option = partial(option, panel="Examples and answers")
 
 
 def options(config_class: type) -> list[Field[Any]]:

@@ -11,8 +11,8 @@ from llmctl.config.fields import (
     Positive,
     Share,
     evaluation_option,
+    examples_option,
     method_option,
-    task_option,
 )
 
 
@@ -41,23 +41,23 @@ class Method:
 class TaskSettings:
     """How an example becomes tensors and an output an answer: training, evaluation and prediction share these."""
 
-    max_length: Annotated[int, Gt(1)] | None = task_option(
+    max_length: Annotated[int, Gt(1)] | None = examples_option(
         None,
         "longest input; more is cut, counted and told",
         unit="tokens",
         default_text="by kind, at most the model's positions",
     )
-    max_target_length: Count | None = task_option(
+    max_target_length: Count | None = examples_option(
         None, "longest text to write (summarization, translation)", unit="tokens", default_text="128"
     )
-    doc_stride: Count = task_option(128, "overlap of the windows over a long context (qa)", unit="tokens")
-    max_answer_length: Count = task_option(30, "longest answer (qa)", unit="tokens")
-    prefix: str | None = task_option(
+    doc_stride: Count = examples_option(128, "overlap of the windows over a long context (qa)", unit="tokens")
+    max_answer_length: Count = examples_option(30, "longest answer (qa)", unit="tokens")
+    prefix: str | None = examples_option(
         None,
         "said before each input, such as 'summarize: '",
         default_text="what T5 was trained with, else nothing",
     )
-    num_beams: Count = task_option(1, "search with N beams when texts are written", unit="beams")
+    num_beams: Count = examples_option(1, "search with N beams when texts are written", unit="beams")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,18 @@ class TokenizerTraining:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """The model to go on with."""
+
+    model: Name | None = model_option(
+        None,
+        "model to go on with: Hub id, directory, run, .gguf or builtin:NAME",
+        default_text="a new one",
+        path=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelShape:
     """A new model's architecture and shape; what is ``None`` comes from ``model_size``."""
 

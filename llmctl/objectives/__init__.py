@@ -4,21 +4,23 @@ Training, evaluation and the last check of a run use the same ``encode`` and ``e
 drift apart.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmctl.config import PretrainConfig
 from llmctl.progress import Progress
+from llmctl.tasks import KINDS, Task
 
 if TYPE_CHECKING:
     import torch
 
-    from llmctl.data.load import Documents
+    from llmctl.objectives.task import TaskObjective
 
 
 class Objective(Protocol):
     """A learning problem over one kind of example."""
 
-    def encode(self, documents: "Documents", *, progress: Progress) -> Any:
+    def encode(self, split: Any, /, *, progress: Progress) -> Any:
         """Turn one split into features; what was skipped or cut is told through ``progress``."""
 
     def training_set(self, features: Any) -> Any:
@@ -39,3 +41,22 @@ def make_objective(config: PretrainConfig, tokenizer: Any) -> Objective:
     from llmctl.objectives.causal_lm import CausalLM
 
     return {"clm": CausalLM}[config.objective](config, tokenizer)
+
+
+# module of this package -> the class there
+_TASK_OBJECTIVES = {
+    "sequence_classification": "SequenceClassification",
+    "token_classification": "TokenClassification",
+    "question_answering": "QuestionAnswering",
+    "seq2seq": "Seq2Seq",
+    "chat": "Chat",
+}
+
+
+def task_objective(task: Task) -> type["TaskObjective"]:
+    """The class that learns the task's kind of problem."""
+    name = KINDS[task.kind].objective
+    found: type[TaskObjective] = getattr(
+        importlib.import_module(f"llmctl.objectives.{name}"), _TASK_OBJECTIVES[name]
+    )
+    return found

@@ -37,7 +37,7 @@ class CausalLM:
     def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Stack blocks; only the stream's last block is shorter, and its padding is no target.
 
-        The targets are called ``shift_labels``, as they are shifted already: Trainer counts them as they are.
+        The targets are also called ``shift_labels``, as they are shifted already: Trainer counts them as they are.
         """
         longest = max(len(example["input_ids"]) for example in examples)
 
@@ -45,7 +45,8 @@ class CausalLM:
             rows = [torch.as_tensor(example[key]) for example in examples]
             return torch.stack([functional.pad(row, (0, longest - len(row)), value=fill) for row in rows])
 
-        return {"input_ids": stack("input_ids", 0), "shift_labels": stack("labels", IGNORED)}
+        labels = stack("labels", IGNORED)
+        return {"input_ids": stack("input_ids", 0), "labels": labels, "shift_labels": labels}
 
     def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
         """Cross-entropy over flat logits, without the shifted copy that the models' own loss makes."""

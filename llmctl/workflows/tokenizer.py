@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice
@@ -23,6 +23,9 @@ from llmctl.progress import Progress
 
 # Enough for three digits of every share that is told.
 INSPECT_BYTES = 2_000_000
+# Text in which unused tokens are looked for: some ten seconds of it.
+USED_BYTES = 50_000_000
+_BATCH = 64  # pieces encoded at once
 _SAMPLE_CHARS = 200
 _NUM_EXAMPLES = 10
 _SENTENCE = re.compile(r".+?[.!?](?=\s|$)", re.DOTALL)
@@ -75,7 +78,7 @@ class TokenizerReport:
         lost_characters_share: share of the characters that the decoded text lacks, in whatever order.
         loss: the first difference, ``None`` where there is none.
         longest_tokens: the texts of the longest tokens, longest first.
-        num_unused: ordinary tokens that the text never needed.
+        num_unused: ordinary tokens that no split of the data ever needed.
         unused_tokens: the first of them, by id, that are more than one character.
         special_tokens: tokens that are never split.
         pieces: the sample, cut up: ``(text, id)``; the id is ``None`` for text that no token holds, such as
@@ -144,7 +147,7 @@ def train(config: TokenizerTrainConfig, *, progress: Progress) -> TrainedTokeniz
         ModelError: the tokenizer cannot be written, or does not load as it was trained.
     """
     check_train(config)
-    output_dir = _free_directory(config.output_dir)
+    output_dir = _with_parent(config.output_dir)
     splits = load_text(config, progress=progress, cache_dir=runs.cache_dir(), wanted=("train", "validation"))
     documents, judge = splits["train"], splits.get("validation", splits["train"])
 
@@ -176,7 +179,8 @@ def train(config: TokenizerTrainConfig, *, progress: Progress) -> TrainedTokeniz
 def inspect(config: TokenizerInspectConfig, *, progress: Progress) -> Inspection:
     """Compare tokenizers on the validation split of ``config.data``, or on all of it where there is none.
 
-    At most 2 MB of the text are read, which is told, unless ``max_documents`` says how much.
+    At most 2 MB of the text are read, which is told, unless ``max_documents`` says how much. Unused tokens are
+    those that neither the validation nor the training split needs, in at most 50 MB, which is told as well.
 
     Raises:
         ConfigError: no tokenizer is named, or one cannot be found.
@@ -192,10 +196,16 @@ def inspect(config: TokenizerInspectConfig, *, progress: Progress) -> Inspection
     if documents.num_bytes > limit:
         progress.note(f"inspected the first {limit:,} of {documents.num_bytes:,} bytes of {documents.name}")
     sample = config.sample if config.sample is not None else _first_sentence(documents)
-    tallies = []
+    everything = sum(split.num_bytes for split in splits.values())
+    searched = USED_BYTES if config.max_documents is None else everything
+    if everything > searched:
+        progress.note(f"looked for unused tokens in the first {searched:,} of all {everything:,} bytes")
+    tallies, used = [], []
     for source, tokenizer in zip(config.tokenizer, tokenizers, strict=True):
         with progress.bar(f"inspecting {source}", min(limit, documents.num_bytes), "bytes") as advance:
             tallies.append(_tally(documents, tokenizer, limit, advance))
+        with progress.bar(f"unused tokens of {source}", min(searched, everything), "bytes") as advance:
+            used.append(_used(splits.values(), tokenizer, searched, advance))
     return Inspection(
         data=documents.name,
         num_documents=tallies[0].num_documents,
@@ -203,16 +213,15 @@ def inspect(config: TokenizerInspectConfig, *, progress: Progress) -> Inspection
         num_words=tallies[0].num_words,
         sample=sample,
         tokenizers=tuple(
-            _report(source, tokenizer, tally, sample)
-            for source, tokenizer, tally in zip(config.tokenizer, tokenizers, tallies, strict=True)
+            _report(source, tokenizer, tally, ids, sample)
+            for source, tokenizer, tally, ids in zip(config.tokenizer, tokenizers, tallies, used, strict=True)
         ),
     )
 
 
-def _free_directory(name: str) -> Path:
-    """The directory to save to, which is new or empty, and can be written beside."""
+def _with_parent(name: str) -> Path:
+    """The directory to save to, whose parent is there and can be written to."""
     path = Path(name).expanduser()
-    _check_unused(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -247,7 +256,6 @@ class _Tally:
     def __init__(self) -> None:
         self.num_documents = self.num_bytes = self.num_chars = self.num_words = 0
         self.num_tokens = self.unknown = self.lossy_documents = self.lost_chars = 0
-        self.used: set[int] = set()
         self.loss: RoundTripLoss | None = None
 
 
@@ -264,7 +272,6 @@ def _tally(documents: Documents, tokenizer: Any, limit: int, advance: Any = lamb
         tally.num_words += len(piece.text.split())
         tally.num_tokens += len(ids)
         tally.unknown += ids.count(tokenizer.unk_token_id) if tokenizer.unk_token_id is not None else 0
-        tally.used.update(ids)
         decoded = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         if decoded != piece.text:
             lossy = True
@@ -276,6 +283,22 @@ def _tally(documents: Documents, tokenizer: Any, limit: int, advance: Any = lamb
             lossy = False
         advance(size)
     return tally
+
+
+def _used(splits: Iterable[Documents], tokenizer: Any, limit: int, advance: Any) -> set[int]:
+    """The ids that the first ``limit`` bytes of the splits, one after the other, are encoded with."""
+    backend = unbounded(tokenizer.backend_tokenizer)
+    used: set[int] = set()
+    for documents in splits:
+        pieces = _first_bytes(documents, limit)
+        while batch := [piece.text for piece in islice(pieces, _BATCH)]:
+            for encoding in backend.encode_batch_fast(batch, add_special_tokens=False):
+                used.update(encoding.ids)
+            advance(sum(len(text.encode()) for text in batch))
+        limit -= documents.num_bytes
+        if limit <= 0:
+            break
+    return used
 
 
 def _first_bytes(documents: Documents, limit: int) -> Iterator[Piece]:
@@ -302,11 +325,11 @@ def _first_sentence(documents: Documents) -> str:
     return (found.group() if found else text)[:_SAMPLE_CHARS]
 
 
-def _report(source: str, tokenizer: Any, tally: _Tally, sample: str) -> TokenizerReport:
+def _report(source: str, tokenizer: Any, tally: _Tally, used: set[int], sample: str) -> TokenizerReport:
     special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
     ordinary = sorted(set(tokenizer.get_vocab().values()) - special)
     texts = dict(zip(ordinary, tokenization.token_texts(tokenizer, ordinary), strict=True))
-    unused = [token_id for token_id in ordinary if token_id not in tally.used]
+    unused = [token_id for token_id in ordinary if token_id not in used]
     telling = (texts[i] for i in unused if len(texts[i].strip()) > 1)
     return TokenizerReport(
         tokenizer=source,

@@ -24,12 +24,12 @@ from llmctl.errors import ConfigError, DataError, ModelError, RunError
 from llmctl.objectives.causal_lm import CausalLM
 from llmctl.progress import SILENT
 from llmctl.recipe import resolve, to_yaml
-from llmctl.workflows import generate, train
+from llmctl.workflows import generate, pretrain
 
 
 def test_a_run_holds_all_that_it_should(quick: Any, places: Path) -> None:
     config = quick()
-    result = train.run(config, progress=SILENT)
+    result = pretrain.run(config, progress=SILENT)
     run = runs.open_run("quick", places / "runs")
     assert result.steps == 10
     assert {path.name for path in run.path.iterdir()} == {
@@ -63,7 +63,7 @@ def test_a_run_holds_all_that_it_should(quick: Any, places: Path) -> None:
 
 
 def test_plain_hugging_face_loads_the_model_and_writes_the_same(quick: Any) -> None:
-    result = train.run(quick(max_steps=20), progress=SILENT)
+    result = pretrain.run(quick(max_steps=20), progress=SILENT)
     model = AutoModelForCausalLM.from_pretrained(result.model)
     tokenizer = AutoTokenizer.from_pretrained(result.model)
     inputs = tokenizer("Once upon a time", return_tensors="pt")
@@ -79,7 +79,7 @@ def test_plain_hugging_face_loads_the_model_and_writes_the_same(quick: Any) -> N
 
 def test_the_loss_is_the_models_own(quick: Any, places: Path) -> None:
     """Ours over flat, already shifted targets equals the library's, which shifts by itself."""
-    result = train.run(quick(max_steps=2), progress=SILENT)
+    result = pretrain.run(quick(max_steps=2), progress=SILENT)
     model = AutoModelForCausalLM.from_pretrained(result.model)
     config = quick()
     objective = CausalLM(config, AutoTokenizer.from_pretrained(result.model))
@@ -103,7 +103,7 @@ def test_a_shorter_last_block_is_padded_without_a_target(quick: Any) -> None:
 
 def test_every_token_of_the_text_is_learnt_once(quick: Any, places: Path) -> None:
     config = quick()
-    result = train.run(config, progress=SILENT)
+    result = pretrain.run(config, progress=SILENT)
     tokenizer = AutoTokenizer.from_pretrained(result.model)
     cache = places / "cache"
     documents = load_text(config, progress=SILENT, cache_dir=cache)["train"]
@@ -120,7 +120,7 @@ def test_every_token_of_the_text_is_learnt_once(quick: Any, places: Path) -> Non
 
 def test_a_resumed_run_is_the_uninterrupted_run(quick: Any, places: Path) -> None:
     """Stopped by SIGINT between steps, resumed: the same weights, bit for bit."""
-    train.run(quick(run_name="whole", dropout=0.1, save_steps=5), progress=SILENT)
+    pretrain.run(quick(run_name="whole", dropout=0.1, save_steps=5), progress=SILENT)
     recipe = places / "recipe.yaml"
     recipe.write_text(to_yaml(quick(dropout=0.1, save_steps=5, max_steps=10)))
 
@@ -139,7 +139,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(quick: Any, places: Path) -> Non
     assert "Traceback" not in output
     run = runs.open_run("cut", places / "runs")
     assert not run.finished
-    train.run(PretrainConfig(resume="cut"), progress=SILENT)
+    pretrain.run(PretrainConfig(resume="cut"), progress=SILENT)
     whole = load_file(places / "runs" / "whole" / "model" / "model.safetensors")
     cut = load_file(run.model / "model.safetensors")
     assert whole.keys() == cut.keys()
@@ -164,32 +164,32 @@ def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 90
 
 
 def test_a_finished_run_is_not_resumed_and_a_used_name_is_refused(quick: Any) -> None:
-    train.run(quick(), progress=SILENT)
+    pretrain.run(quick(), progress=SILENT)
     with pytest.raises(RunError, match="is finished"):
-        train.run(PretrainConfig(resume="quick"), progress=SILENT)
+        pretrain.run(PretrainConfig(resume="quick"), progress=SILENT)
     with pytest.raises(RunError, match="in use"):
-        train.run(quick(), progress=SILENT)
+        pretrain.run(quick(), progress=SILENT)
     with pytest.raises(ConfigError, match="learning_rate cannot be changed"):
-        train.check(PretrainConfig(resume="quick", learning_rate=1.0))
+        pretrain.check(PretrainConfig(resume="quick", learning_rate=1.0))
 
 
 def test_training_goes_on_from_a_model(quick: Any, places: Path) -> None:
-    first = train.run(quick(max_steps=20), progress=SILENT)
+    first = pretrain.run(quick(max_steps=20), progress=SILENT)
     shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
-    second = train.run(
+    second = pretrain.run(
         quick(**shape, model="quick", run_name="more", max_steps=5, learning_rate=1e-4), progress=SILENT
     )
     begun = next(runs.open_run("more", places / "runs").events())["loss"]
     assert begun == pytest.approx(first.scores["loss"], abs=0.5)
     assert second.num_parameters == first.num_parameters
     with pytest.raises(ConfigError, match="num_attention_heads: the shape of --model quick is given"):
-        train.check(quick(model="quick", run_name="x"))
+        pretrain.check(quick(model="quick", run_name="x"))
     with pytest.raises(ConfigError, match="block_size 65 is beyond the model's 64 positions"):
-        train.run(quick(**shape, model="quick", run_name="x", block_size=65), progress=SILENT)
+        pretrain.run(quick(**shape, model="quick", run_name="x", block_size=65), progress=SILENT)
 
 
 def test_without_validation_the_last_model_is_kept(quick: Any) -> None:
-    result = train.run(quick(validation_fraction=0.0), progress=SILENT)
+    result = pretrain.run(quick(validation_fraction=0.0), progress=SILENT)
     assert result.scores == {}
     assert Path(result.model, "model.safetensors").is_file()
 
@@ -213,26 +213,26 @@ def test_bad_input_gets_one_message_and_leaves_no_model(
     quick: Any, places: Path, changes: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
-        train.run(quick(**changes), progress=SILENT)
+        pretrain.run(quick(**changes), progress=SILENT)
     assert not list(places.glob("runs/*/model"))
 
 
 def test_a_vocabulary_beyond_the_models_is_refused(quick: Any, places: Path) -> None:
-    train.run(quick(vocab_size=300, run_name="small"), progress=SILENT)
-    train.run(quick(vocab_size=400, run_name="large"), progress=SILENT)
+    pretrain.run(quick(vocab_size=300, run_name="small"), progress=SILENT)
+    pretrain.run(quick(vocab_size=400, run_name="large"), progress=SILENT)
     shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
     with pytest.raises(ModelError, match="400 tokens, small 300 embeddings"):
-        train.run(quick(**shape, model="small", tokenizer="large"), progress=SILENT)
+        pretrain.run(quick(**shape, model="small", tokenizer="large"), progress=SILENT)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(quick: Any, places: Path) -> None:
     with pytest.raises(ModelError, match=r"the loss is (nan|inf) at step"):
-        train.run(quick(learning_rate=1e30, max_grad_norm=0.0, warmup_steps=0), progress=SILENT)
+        pretrain.run(quick(learning_rate=1e30, max_grad_norm=0.0, warmup_steps=0), progress=SILENT)
     assert not (places / "runs" / "quick" / "model").exists()
 
 
 def test_steps_are_counted_as_trainer_counts_them(quick: Any, places: Path) -> None:
-    result = train.run(
+    result = pretrain.run(
         quick(max_steps=None, num_train_epochs=1.5, gradient_accumulation_steps=3, eval_steps=None),
         progress=SILENT,
     )
@@ -242,19 +242,19 @@ def test_steps_are_counted_as_trainer_counts_them(quick: Any, places: Path) -> N
 
 
 def test_the_learning_rate_follows_the_width_and_is_kept_in_the_recipe(quick: Any, places: Path) -> None:
-    train.run(quick(learning_rate=None, max_steps=2, eval_steps=None), progress=SILENT)
+    pretrain.run(quick(learning_rate=None, max_steps=2, eval_steps=None), progress=SILENT)
     run = runs.open_run("quick", places / "runs")
     assert resolve(PretrainConfig, run.recipe, {}).learning_rate == 0.6 / 32
     shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
-    train.run(
+    pretrain.run(
         quick(**shape, model="quick", run_name="more", learning_rate=None, max_steps=2), progress=SILENT
     )
     assert resolve(PretrainConfig, runs.open_run("more", places / "runs").recipe, {}).learning_rate == 1e-4
 
 
 def test_the_default_block_is_cut_to_what_a_loaded_model_reads(quick: Any, places: Path) -> None:
-    train.run(quick(run_name="first", max_steps=2), progress=SILENT)
+    pretrain.run(quick(run_name="first", max_steps=2), progress=SILENT)
     shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
     more = quick(**shape, model="first", block_size=PretrainConfig.block_size, max_steps=2)
-    train.run(more, progress=SILENT)
+    pretrain.run(more, progress=SILENT)
     assert resolve(PretrainConfig, runs.open_run("quick", places / "runs").recipe, {}).block_size == 64

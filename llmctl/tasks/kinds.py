@@ -1,13 +1,7 @@
-"""The catalogue of tasks: which data, which columns, which metrics. Pure data.
-
-A *kind* is a kind of problem (``classification``, ``ner``, ...); a *task* is a kind with its data. A kind's own name is
-a task too: it takes the data from ``--data``.
-"""
+"""What a kind of problem and a task are, and the kinds there are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from llmctl.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -31,8 +25,8 @@ class Kind:
     Attributes:
         name: what ``--task`` calls it.
         objective: the module of ``llmctl.objectives`` that learns it.
-        roles: canonical column -> whether an example can do without it.
-        metrics: modules of ``llmctl.metrics``, the first matters most.
+        roles: canonical column -> whether every example needs it.
+        metrics: metrics of ``llmctl.metrics``, the first matters most.
         metric_for_best_model: the score that decides which checkpoint is best.
         defaults: see :class:`Defaults`.
         summary: one line for ``llmctl tasks``.
@@ -55,10 +49,12 @@ class Task:
         name: what ``--task`` calls it.
         kind: a key of :data:`KINDS`.
         data: Hub id ``org/name[:subset]``; empty for a kind's own name.
-        columns: canonical column -> column of the data set, where the usual names do not find it.
+        columns: canonical column -> column of the data set; empty where the usual names find it.
         metrics: as the kind's, where the task's paper or benchmark uses others.
         metric_for_best_model: as the kind's, likewise.
-        validation_split: where the data set's own names do not tell it.
+        revision: of the Hub repository, where its main branch is a loading script, which ``datasets`` no longer
+            runs: the Hub's own conversion stands beside it.
+        train_split, validation_split: where the data set's own names do not tell them.
         examples: training examples, about, for ``llmctl tasks``.
         licence: of the data, as its card states it.
         summary: one line for ``llmctl tasks``.
@@ -72,6 +68,8 @@ class Task:
     columns: Mapping[str, str] = field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
     metric_for_best_model: str | None = None
+    revision: str | None = None
+    train_split: str | None = None
     validation_split: str | None = None
     examples: int = 0
     licence: str = ""
@@ -183,53 +181,3 @@ KINDS: dict[str, Kind] = {
         ),
     )
 }
-
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        Task(
-            "sst2",
-            "classification",
-            "nyu-mll/glue:sst2",
-            {"text": "sentence", "label": "label"},
-            metrics=("accuracy", "f1"),
-            examples=67_349,
-            licence="other",
-            summary="sentiment of film review phrases (GLUE)",
-        ),
-    )
-}
-
-
-def find_task(name: str) -> Task:
-    """The task called ``name``; for a kind's name, that kind without data.
-
-    Raises:
-        ConfigError: there is no such task; the hint names the nearest.
-    """
-    if name in KINDS:
-        return Task(name, name, summary=KINDS[name].summary)
-    if name in TASKS:
-        return TASKS[name]
-    from llmctl.recipe import suggestion
-
-    near = suggestion(name, [*TASKS, *KINDS])
-    raise ConfigError(
-        f"no task {name!r}",
-        hint=near or "llmctl tasks lists them; your own data: --task classification --data FILE",
-    )
-
-
-def metrics_of(task: Task) -> tuple[str, ...]:
-    """The metrics that the task is judged by, the first matters most."""
-    return task.metrics or KINDS[task.kind].metrics
-
-
-def best_metric_of(task: Task) -> str:
-    """The score that decides which checkpoint is best."""
-    return task.metric_for_best_model or KINDS[task.kind].metric_for_best_model
-
-
-def defaults_of(task: Task) -> Defaults:
-    """What is chosen where nothing is asked for."""
-    return task.defaults or KINDS[task.kind].defaults

@@ -1,0 +1,40 @@
+"""``llmctl finetune``."""
+
+from typing import TYPE_CHECKING
+
+from llmctl.cli.options import Verb
+from llmctl.config import FinetuneConfig
+from llmctl.workflows import finetune
+
+if TYPE_CHECKING:
+    from llmctl.cli.console import Console
+
+
+def _run(config: FinetuneConfig, console: "Console") -> None:
+    from llmctl.cli import judgement
+
+    result = finetune.run(config, progress=console)
+    lines = [
+        f"{result.run}: {result.steps:,} steps in {result.seconds:,.0f} s, "
+        f"{result.num_trainable:,} of {result.num_parameters:,} parameters trained"
+    ]
+    if result.judgement:
+        best = f" (best after epoch {result.best_epoch:g})" if result.best_epoch else ""
+        lines = [judgement.as_text(result.judgement), lines[0] + best]
+    console.result(result.to_json(), "\n\n".join(lines))
+    console.hint("use it:", f'llmctl predict "..." --model {result.run}')
+    console.hint("judge it by other data:", f"llmctl eval {result.run} --data FILE")
+
+
+FINETUNE = Verb(
+    FinetuneConfig,
+    _run,
+    check=finetune.check,
+    examples=(
+        "llmctl finetune --task sst2                                    # a task of the catalogue: llmctl tasks",
+        "llmctl finetune --task classification --data reviews.csv --label-column stars",
+        "llmctl finetune --task ner --data corpus.conll --model builtin:minilm",
+        "llmctl finetune --task chat --data dialogues.jsonl --model builtin:smollm2 --method lora",
+        "llmctl finetune --recipe recipes/finetune/reviews.yaml",
+    ),
+)

@@ -1,0 +1,104 @@
+"""Models with a head for a task: a new head on a trained body, or one that was trained already."""
+
+from typing import Any
+
+from llmctl import models
+from llmctl.errors import ModelError
+from llmctl.models import LoadedModel, Source
+from llmctl.progress import Progress
+
+# Task heads by what a checkpoint's config calls its class, and the kind of problem each is for.
+KINDS_OF_HEADS = {
+    "ForSequenceClassification": "classification",
+    "ForTokenClassification": "ner",
+    "ForQuestionAnswering": "qa",
+    "ForConditionalGeneration": "summarization",
+    "MTModel": "translation",
+    "ForCausalLM": "chat",
+    "LMHeadModel": "chat",
+}
+_KINDS_OF_PROBLEMS = {
+    "single_label_classification": "classification",
+    "multi_label_classification": "multilabel",
+    "regression": "regression",
+}
+
+
+def load_with_new_head(found: Source, auto_class: str, settings: dict[str, Any], progress: Progress) -> Any:
+    """A trained body, in training mode, with a head of the shape that ``settings`` say.
+
+    A head of that shape in the checkpoint is kept; another is replaced, which is told.
+
+    Args:
+        auto_class: name of the ``transformers`` class that has the head.
+        settings: as :meth:`llmctl.objectives.task.TaskObjective.model_settings`.
+
+    Raises:
+        ModelError: the family has no such head, or weights of the body are missing.
+    """
+    _check_family(found, auto_class)
+    model, info = models.load_weights(found, auto_class, ignore_mismatched_sizes=True, **settings)
+    body = f"{model.base_model_prefix}."
+    missing = [name for name in info["missing_keys"] if name.startswith(body) and "pooler" not in name]
+    if missing:
+        raise ModelError(
+            f"{found.name}: {len(missing)} weights are not in the checkpoint (first: {sorted(missing)[0]})",
+            hint="name a model that was saved whole",
+        )
+    if info["mismatched_keys"]:
+        progress.warn(f"{found.name}: its head is of another shape and is replaced by a new one")
+    elif info["missing_keys"]:
+        progress.note(
+            "the head is new: " + ", ".join(sorted({_layer(name) for name in info["missing_keys"]}))
+        )
+    return model.train()
+
+
+def load_with_head(found: Source, auto_class: str, *, runs_dir: Any, bf16: bool = False) -> LoadedModel:
+    """A model whose head was trained, in evaluation mode on this process's device, with its tokenizer.
+
+    Raises:
+        ModelError: it has no such head, or not a trained one.
+    """
+    from accelerate import PartialState
+
+    _check_family(found, auto_class)
+    model, info = models.load_weights(found, auto_class, bf16=bf16)
+    if info["missing_keys"]:
+        first = sorted(info["missing_keys"])[0]
+        raise ModelError(
+            f"{found.name} has no trained head for this task: {first} is not in the checkpoint",
+            hint=f"train one: llmctl finetune --task TASK --model {found.name}",
+        )
+    tokenizer = models.load_tokenizer(found.location if found.run else found.name, runs_dir=runs_dir)
+    models.check_vocabulary(tokenizer, model, found.name)
+    return LoadedModel(model.to(PartialState().device).eval(), tokenizer, found)
+
+
+def kind_of_model(found: Source) -> str | None:
+    """The kind of problem that a checkpoint was trained for, by its config; ``None`` if that does not tell."""
+    config = models.load_config(found)
+    for name in config.architectures or []:
+        for head, kind in KINDS_OF_HEADS.items():
+            if name.endswith(head):
+                if kind == "classification":
+                    return _KINDS_OF_PROBLEMS.get(config.problem_type, kind)
+                return kind
+    return None
+
+
+def _check_family(found: Source, auto_class: str) -> None:
+    import transformers
+
+    config = models.load_config(found)
+    known = getattr(transformers, auto_class)._model_mapping
+    if type(config) not in known:
+        what = auto_class.removeprefix("AutoModelFor")
+        raise ModelError(
+            f"{found.name} is a {config.model_type} model, a family without a head for {what}",
+            hint="choose another --model",
+        )
+
+
+def _layer(weight: str) -> str:
+    return weight.rpartition(".")[0]

@@ -1,0 +1,52 @@
+"""Model cards: what a model is, what it learnt from, how it scores, how to use it."""
+
+from typing import Any
+
+from llmctl.config import FinetuneConfig
+from llmctl.runs import RunDir
+
+
+def task_card(config: FinetuneConfig, run_dir: RunDir, result: Any, objective: Any) -> str:
+    """The card of a fine-tuned model.
+
+    Args:
+        result: a ``FinetuneResult``.
+        objective: its ``model_class`` is what loads the model.
+    """
+    judgement = result.judgement
+    rows = []
+    if judgement:
+        for name, score in judgement.scores.values.items():
+            low, high = (f"{bound:.4f}" if bound is not None else "" for bound in (score.low, score.high))
+            baseline = judgement.baseline.get(name)
+            rows.append(
+                f"| {name} | {score.value:.4f} | {low} to {high} | {'' if baseline is None else f'{baseline:.4f}'} |"
+            )
+    scores = "\n".join(rows) or "| none | | | |"
+    loader = objective.model_class if config.method not in ("lora", "prefix", "prompt") else _peft(objective)
+    library = "transformers" if loader.startswith("AutoModel") else "peft"
+    return f"""\
+# {run_dir.name}
+
+{config.model or config.architecture}, fine-tuned by llmctl for the task `{config.task}` (method `{config.method}`:
+{result.num_trainable:,} of {result.num_parameters:,} parameters were trained).
+
+- data: `{config.data}`, {result.train_examples:,} training examples; fingerprints in `environment.json`
+- training: {result.steps:,} steps in {result.seconds:,.0f} s; every setting in `recipe.yaml`
+
+| validation | | 95 % interval | same answer for all |
+|---|---|---|---|
+{scores}
+
+```python
+from {library} import {loader}
+from transformers import AutoTokenizer
+
+model = {loader}.from_pretrained("{run_dir.model}")
+tokenizer = AutoTokenizer.from_pretrained("{run_dir.model}")
+```
+"""
+
+
+def _peft(objective: Any) -> str:
+    return str(objective.model_class).replace("AutoModel", "AutoPeftModel", 1)

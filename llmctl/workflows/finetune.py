@@ -1,0 +1,307 @@
+"""The story of ``llmctl finetune``: labelled examples to a model that answers, judged from disk."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmctl import disk, runs
+from llmctl.config import FinetuneConfig
+from llmctl.errors import ConfigError, ModelError
+from llmctl.metrics.names import check_names, greater_is_better
+from llmctl.progress import Progress
+from llmctl.runs import RunDir
+from llmctl.tasks import KINDS, Task, best_metric_of, defaults_of, find_task, metrics_of
+from llmctl.workflows import train
+from llmctl.workflows.train import Prepared, Stage, Trained, shape_given
+
+if TYPE_CHECKING:
+    from llmctl.data.examples import Examples
+    from llmctl.workflows.judge import Judgement
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What a fine-tuning left behind; ``judgement`` is of the model as it was read back from disk."""
+
+    run: str
+    model: str
+    steps: int
+    best_epoch: float | None
+    train_examples: int
+    num_parameters: int
+    num_trainable: int
+    seconds: float
+    judgement: "Judgement | None"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "judgement": self.judgement.to_json() if self.judgement else None}
+
+
+def check(config: FinetuneConfig) -> None:
+    """As :func:`llmctl.workflows.train.check`."""
+    train.check(Finetuning(), config)
+
+
+def run(config: FinetuneConfig, *, progress: Progress) -> FinetuneResult:
+    """As :func:`llmctl.workflows.train.run`."""
+    return train.run(Finetuning(), config, progress=progress)
+
+
+def task_of(config: Any) -> Task:
+    """The task that ``config`` asks for.
+
+    Raises:
+        ConfigError: none is named, or a kind of problem without data.
+    """
+    if not config.task:
+        raise ConfigError(
+            "no task is named",
+            hint="--task sst2 (llmctl tasks lists them), or --task classification --data FILE",
+        )
+    task = find_task(config.task)
+    if not task.data and not config.data:
+        raise ConfigError(
+            f"--task {task.name} names a kind of problem: whose data?",
+            hint="--data FILE, or a task of the catalogue: llmctl tasks",
+        )
+    return task
+
+
+class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
+    """Labelled examples to a trained body with a head, or to an adapter of it."""
+
+    command = "finetune"
+    config_class = FinetuneConfig
+
+    def check_data(self, config: FinetuneConfig) -> None:
+        from llmctl.data.examples import check_examples_source
+        from llmctl.models import find_source
+
+        task = task_of(config)
+        check_examples_source(config, task)
+        check_names(config.metric, task.kind)
+        if config.model and config.model.startswith((".", "/", "~", "builtin:")):
+            find_source(config.model, runs.runs_dir(config.runs_dir))
+
+    def settle(self, config: FinetuneConfig) -> FinetuneConfig:
+        """What the task's kind and the method say where nothing is asked for."""
+        from llmctl import methods
+
+        task = task_of(config)
+        defaults = defaults_of(task)
+        scratch = not config.model and shape_given(config)
+        return replace(
+            config,
+            model=None if scratch else config.model or defaults.model,
+            data=config.data or task.data,
+            metric=config.metric or metrics_of(task),
+            metric_for_best_model=config.metric_for_best_model or best_metric_of(task),
+            num_train_epochs=config.num_train_epochs or defaults.num_train_epochs,
+            per_device_train_batch_size=config.per_device_train_batch_size
+            or defaults.per_device_train_batch_size,
+            learning_rate=config.learning_rate
+            or methods.default_learning_rate(config.method, defaults.learning_rate, scratch=bool(scratch)),
+        )
+
+    def load(self, config: FinetuneConfig, progress: Progress) -> "dict[str, Examples]":
+        from llmctl.data.examples import load_examples
+
+        splits = load_examples(
+            config,
+            task_of(config),
+            progress=progress,
+            cache_dir=runs.cache_dir(),
+            wanted=("train", "validation"),
+        )
+        for name, limit in (("train", config.max_train_samples), ("validation", config.max_eval_samples)):
+            if limit and name in splits and limit < len(splits[name]):
+                progress.note(f"{splits[name].name}: the first {limit:,} of {len(splits[name]):,} examples")
+                splits[name] = splits[name].select(range(limit))
+        return splits
+
+    def fitted(self, config: FinetuneConfig, progress: Progress) -> FinetuneConfig:
+        """``max_length`` as the kind has it, at most what the model can read."""
+        from llmctl import models
+
+        wanted = config.max_length or defaults_of(task_of(config)).max_length
+        if not config.model:
+            return replace(config, max_length=wanted)
+        positions = models.positions_of(config.model, runs_dir=runs.runs_dir(config.runs_dir))
+        if positions and config.max_length and config.max_length > positions:
+            raise ConfigError(
+                f"max_length {config.max_length} is beyond the model's {positions} positions",
+                hint=f"--max-length {positions}",
+            )
+        return replace(config, max_length=min(wanted, positions or wanted))
+
+    def name(self, config: FinetuneConfig) -> tuple[str, ...]:
+        assert config.task
+        data = () if find_task(config.task).data else (Path(config.data or "").stem,)
+        model = config.model or f"{config.architecture or KINDS[config.task].objective}-{config.model_size}"
+        return config.task, *data, Path(model.removeprefix("builtin:")).name
+
+    def prepare(
+        self, config: FinetuneConfig, run_dir: RunDir, splits: Mapping[str, Any], progress: Progress
+    ) -> Prepared:
+        from transformers import set_seed
+
+        from llmctl import methods, models, training
+        from llmctl.objectives import task_objective
+        from llmctl.workflows import account
+
+        task = task_of(config)
+        models.hide_bars()
+        tokenizer = _tokenizer(config, run_dir, splits["train"], progress)
+        objective = task_objective(task).for_training(task, config, tokenizer, splits)
+        objective.account(splits, progress)
+        account.tell_duplicates(splits, progress)
+        features = {name: objective.encode(examples, progress=progress) for name, examples in splits.items()}
+        for name, encoded in features.items():
+            account.tell_lengths(splits[name].name, encoded, progress)
+        validation = features.get("validation")
+        if validation is None:
+            progress.warn(
+                "no validation split: nothing is evaluated, and the last model is kept, not the best"
+            )
+        else:
+            account.tell_baseline(objective, validation, config.metric, progress)
+
+        set_seed(config.seed)
+        model = _model(config, objective, tokenizer, progress)
+        progress.note(f"model: {models.describe(model)}")
+        model = methods.apply(model, config, kind=task.kind, progress=progress)
+        examples = objective.training_set(features["train"])
+        plan = self._plan(config, len(examples))
+        progress.note(
+            f"training: {plan.steps:,} steps of {plan.amount // training.num_processes():,} examples, "
+            f"learning rate {config.learning_rate:g}"
+        )
+        return Prepared(tokenizer, objective, model, examples, validation, plan)
+
+    def _plan(self, config: FinetuneConfig, num_examples: int) -> Any:
+        from llmctl import training
+
+        settled: Any = config
+        best = config.metric_for_best_model
+        assert best
+        assert config.per_device_train_batch_size
+        batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
+        steps = training.total_steps(settled, num_examples)
+        return training.Plan(
+            steps=steps,
+            eval_steps=min(steps, training.steps_an_epoch(settled, num_examples)),
+            best=best,
+            greater_is_better=greater_is_better(best),
+            rate="samples",
+            amount=batch * training.num_processes(),
+            patience=config.early_stopping_patience,
+        )
+
+    def finish(
+        self, config: FinetuneConfig, ready: Prepared, trained: Trained, progress: Progress
+    ) -> FinetuneResult:
+        from llmctl.workflows.card import task_card
+
+        judgement = None
+        if ready.validation is not None:
+            judgement = _judge(config, ready, trained, progress)
+        parameters = list(trained.model.parameters())
+        result = FinetuneResult(
+            run=str(trained.run_dir.path),
+            model=str(trained.run_dir.model),
+            steps=trained.trainer.state.global_step,
+            best_epoch=_best_epoch(trained),
+            train_examples=len(ready.examples),
+            num_parameters=sum(parameter.numel() for parameter in parameters),
+            num_trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+            judgement=judgement,
+            seconds=trained.seconds,
+        )
+        disk.write_file(trained.run_dir.card, task_card(config, trained.run_dir, result, ready.objective))
+        return result
+
+
+def _tokenizer(
+    config: FinetuneConfig, run_dir: RunDir, train_examples: "Examples", progress: Progress
+) -> Any:
+    """The tokenizer that was asked for, or the model's; it is kept in the run."""
+    from llmctl import models
+
+    place = runs.runs_dir(config.runs_dir)
+    if run_dir.tokenizer.is_dir():
+        return models.load_tokenizer(str(run_dir.tokenizer), runs_dir=place)
+    source = config.tokenizer or config.model
+    assert source
+    tokenizer = models.load_tokenizer(source, runs_dir=place)
+    train.keep_tokenizer(run_dir, tokenizer)
+    return tokenizer
+
+
+def _model(config: FinetuneConfig, objective: Any, tokenizer: Any, progress: Progress) -> Any:
+    """A trained body with a head for the objective."""
+    from llmctl import heads, models
+
+    assert config.model
+    found = models.find_source(config.model, runs.runs_dir(config.runs_dir))
+    model = heads.load_with_new_head(found, objective.model_class, objective.model_settings(), progress)
+    models.check_vocabulary(tokenizer, model, config.model)
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id or tokenizer.eos_token_id
+    return model
+
+
+def _judge(config: FinetuneConfig, ready: Prepared, trained: Trained, progress: Progress) -> "Judgement":
+    """Read ``model/`` back from disk and judge that; it must score what the model in memory scored.
+
+    Raises:
+        ModelError: it does not, so the saved model is not the trained one.
+    """
+    from llmctl import heads, models
+    from llmctl.workflows.judge import judge
+
+    run_dir = trained.run_dir
+    objective: Any = ready.objective
+    loaded = heads.load_with_head(
+        models.find_source(str(run_dir.path), run_dir.path.parent),
+        objective.model_class,
+        runs_dir=run_dir.path.parent,
+    )
+    judgement = judge(
+        objective,
+        loaded.model,
+        ready.validation,
+        split="validation",
+        name=str(run_dir.path),
+        metrics=config.metric,
+        num_resamples=config.num_resamples,
+        seed=config.seed,
+        path=run_dir.eval / "validation.json",
+        progress=progress,
+    )
+    expected = in_memory_loss(ready, trained)
+    if judgement.loss is not None and not math.isclose(judgement.loss, expected, rel_tol=1e-3, abs_tol=1e-6):
+        raise ModelError(
+            f"{run_dir.model}: read back from disk its loss is {judgement.loss:.6f}, in memory {expected:.6f}"
+        )
+    return judgement
+
+
+def in_memory_loss(ready: Prepared, trained: Trained) -> float:
+    """The validation loss of the model that was kept: as training logged it, else computed."""
+    best = trained.trainer.state.best_global_step
+    for event in trained.trainer.state.log_history:
+        if trained.trainer.args.load_best_model_at_end and event["step"] == best and "eval_loss" in event:
+            return float(event["eval_loss"])
+    from llmctl.progress import SILENT
+
+    return ready.objective.evaluate(trained.model, ready.validation, progress=SILENT)["loss"]
+
+
+def _best_epoch(trained: Trained) -> float | None:
+    state = trained.trainer.state
+    for event in state.log_history:
+        if state.best_global_step and event["step"] == state.best_global_step and "epoch" in event:
+            return round(float(event["epoch"]), 2)
+    return None

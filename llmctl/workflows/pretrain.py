@@ -1,0 +1,270 @@
+"""The story of ``llmctl pretrain``: text to a causal language model."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmctl import disk, runs
+from llmctl.config import PretrainConfig, Training
+from llmctl.errors import DataError, ModelError
+from llmctl.progress import Progress
+from llmctl.runs import RunDir
+from llmctl.workflows import train
+from llmctl.workflows.train import Prepared, Stage, Trained
+
+if TYPE_CHECKING:
+    from llmctl.data.load import Documents
+
+# peak learning rates: of a new model, times its width; of a model that has learnt already
+LEARNING_RATE_WIDTH = 0.6
+CONTINUED_LEARNING_RATE = 1e-4
+EVALUATIONS_A_RUN = 5
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training left behind.
+
+    ``scores`` are those of the model as it was read back from disk: ``loss`` in nats a token, ``perplexity``,
+    ``bits_per_byte``; empty without a validation split.
+    """
+
+    run: str
+    model: str
+    steps: int
+    train_tokens: int
+    num_parameters: int
+    seconds: float
+    scores: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check(config: PretrainConfig) -> None:
+    """As :func:`llmctl.workflows.train.check`."""
+    train.check(Pretraining(), config)
+
+
+def run(config: PretrainConfig, *, progress: Progress) -> TrainResult:
+    """As :func:`llmctl.workflows.train.run`."""
+    return train.run(Pretraining(), config, progress=progress)
+
+
+class Pretraining(Stage[PretrainConfig, TrainResult]):
+    """Documents, packed into blocks, to a model that is new or goes on from another."""
+
+    command = "pretrain"
+    config_class = PretrainConfig
+
+    def check_data(self, config: PretrainConfig) -> None:
+        from llmctl.architectures import check_shape
+        from llmctl.data.sources import check_source
+
+        check_source(config)
+        if not config.model:
+            check_shape(config, block_size=config.block_size)
+
+    def settle(self, config: PretrainConfig) -> PretrainConfig:
+        """A wider model wants a lower learning rate, about in proportion (arXiv:2203.03466)."""
+        from llmctl import architectures
+
+        if config.model:
+            return replace(config, learning_rate=config.learning_rate or CONTINUED_LEARNING_RATE)
+        size: Any = config.model_size or architectures.DEFAULT_SIZE
+        hidden = config.hidden_size or architectures.SIZES[size][0]
+        return replace(
+            config,
+            architecture=config.architecture or architectures.DEFAULT_ARCHITECTURE,
+            model_size=size,
+            learning_rate=config.learning_rate or round(LEARNING_RATE_WIDTH / hidden, 6),
+        )
+
+    def load(self, config: PretrainConfig, progress: Progress) -> "dict[str, Documents]":
+        from llmctl.data.load import load_text
+
+        return load_text(config, progress=progress, cache_dir=runs.cache_dir())
+
+    def fitted(self, config: PretrainConfig, progress: Progress) -> PretrainConfig:
+        """The default block size is cut to what a loaded model can read; one that was asked for stays."""
+        from llmctl import architectures, models
+
+        if config.architecture:
+            architectures.check_architecture(config.architecture)
+        if not config.model or config.block_size != PretrainConfig.block_size:
+            return config
+        positions = models.positions_of(config.model, runs_dir=runs.runs_dir(config.runs_dir))
+        if positions is None or positions >= config.block_size:
+            return config
+        progress.note(f"block_size {positions}: the model reads no more")
+        return replace(config, block_size=positions)
+
+    def name(self, config: PretrainConfig) -> tuple[str, ...]:
+        model = config.model or f"{config.architecture}-{config.model_size}"
+        return Path(config.data).stem, Path(model).name
+
+    def prepare(
+        self, config: PretrainConfig, run_dir: RunDir, splits: Mapping[str, Any], progress: Progress
+    ) -> Prepared:
+        from transformers import set_seed
+
+        from llmctl import models, training
+        from llmctl.objectives import make_objective
+
+        models.hide_bars()
+        tokenizer = _tokenizer(config, run_dir, splits["train"], progress)
+        objective = make_objective(config, tokenizer)
+        features = objective.encode(splits["train"], progress=progress)
+        validation = splits.get("validation")
+        judged = objective.encode(validation, progress=progress) if validation else None
+        if judged is None:
+            progress.warn(
+                "no validation split: nothing is evaluated, and the last model is kept, not the best"
+            )
+        examples = objective.training_set(features)
+        _check_amount(config, len(features.tokens))
+
+        set_seed(config.seed)
+        model = _model(config, tokenizer, progress)
+        steps = training.total_steps(config, len(examples))
+        progress.note(f"model: {models.describe(model)}")
+        progress.note(
+            f"training: {len(examples):,} blocks of {config.block_size} tokens, nothing padded or dropped; "
+            f"{steps:,} steps of {_tokens_a_step(config):,} tokens, learning rate {config.learning_rate:g}"
+        )
+        plan = training.Plan(
+            steps=steps,
+            eval_steps=max(1, steps // EVALUATIONS_A_RUN),
+            best="loss",
+            greater_is_better=False,
+            rate="tokens",
+            amount=_tokens_a_step(config) * training.num_processes(),
+        )
+        return Prepared(tokenizer, objective, model, examples, judged, plan)
+
+    def finish(
+        self, config: PretrainConfig, ready: Prepared, trained: Trained, progress: Progress
+    ) -> TrainResult:
+        from llmctl import models
+
+        result = TrainResult(
+            run=str(trained.run_dir.path),
+            model=str(trained.run_dir.model),
+            steps=trained.trainer.state.global_step,
+            train_tokens=len(ready.examples.tokens),
+            num_parameters=trained.model.num_parameters(),
+            scores=_judge(trained.run_dir, ready, trained.model, progress),
+            seconds=trained.seconds,
+        )
+        disk.write_file(
+            trained.run_dir.card, _card(config, trained.run_dir, result, models.describe(trained.model))
+        )
+        return result
+
+
+def plan(config: PretrainConfig, *, progress: Progress) -> None:
+    """Tell what a run would cost: parameters, steps and memory, as far as the config alone can tell."""
+    from llmctl import architectures
+
+    if config.model or config.resume:
+        return
+    parameters = architectures.count_parameters(
+        config, vocab_size=config.vocab_size, block_size=config.block_size
+    )
+    memory = parameters * architectures.TRAINING_BYTES_PER_PARAMETER / 2**20
+    progress.note(
+        f"{parameters:,} parameters with {config.vocab_size:,} tokens; {memory:,.0f} MiB for weights, gradients and "
+        f"AdamW; {_tokens_a_step(config):,} tokens a step on one device"
+    )
+
+
+def _tokenizer(config: PretrainConfig, run_dir: RunDir, documents: Any, progress: Progress) -> Any:
+    """The tokenizer that was asked for, the model's, or one trained on the training split.
+
+    It is kept in the run, so that a resumed run uses the very same.
+    """
+    from llmctl import models, tokenization
+
+    place = runs.runs_dir(config.runs_dir)
+    if run_dir.tokenizer.is_dir():
+        return models.load_tokenizer(str(run_dir.tokenizer), runs_dir=place)
+    if source := config.tokenizer or config.model:
+        tokenizer = models.load_tokenizer(source, runs_dir=place)
+    else:
+        assert config.architecture
+        tokenizer = tokenization.train(documents, config, config.architecture, progress=progress)
+    train.keep_tokenizer(run_dir, tokenizer)
+    return tokenizer
+
+
+def _model(config: PretrainConfig, tokenizer: Any, progress: Progress) -> Any:
+    """A new model, or the one to go on with; its positions and vocabulary are checked."""
+    from llmctl import models
+
+    if not config.model:
+        return models.new_causal_lm(config, tokenizer, block_size=config.block_size, progress=progress)
+    model = models.load_for_training(config.model, runs_dir=runs.runs_dir(config.runs_dir))
+    models.check_vocabulary(tokenizer, model, config.model)
+    models.check_positions(model, config.block_size)
+    return model
+
+
+def _check_amount(config: PretrainConfig, tokens: int) -> None:
+    """Refuse text that is shorter than one block."""
+    if tokens <= config.block_size:
+        raise DataError(
+            f"the training text has {tokens:,} tokens, one block takes {config.block_size:,}",
+            hint=f"give more text, or --block-size {max(tokens // 8, 8)}",
+        )
+
+
+def _judge(run_dir: RunDir, ready: Prepared, in_memory: Any, progress: Progress) -> dict[str, float]:
+    """Read ``model/`` back from disk and score that; it must score what the model in memory scores.
+
+    Raises:
+        ModelError: it does not, so the saved model is not the trained one.
+    """
+    from llmctl import models
+
+    loaded = models.load_causal_lm(str(run_dir.path), runs_dir=run_dir.path.parent)
+    if ready.validation is None:
+        return {}
+    scores = ready.objective.evaluate(loaded.model, ready.validation, progress=progress)
+    expected = ready.objective.evaluate(in_memory, ready.validation, progress=progress)["loss"]
+    if not math.isclose(scores["loss"], expected, rel_tol=1e-4):
+        raise ModelError(
+            f"{run_dir.model}: read back from disk it scores {scores['loss']:.6f}, in memory {expected:.6f}"
+        )
+    return scores
+
+
+def _tokens_a_step(config: Training) -> int:
+    return config.per_device_train_batch_size * config.gradient_accumulation_steps * config.block_size  # type: ignore[attr-defined]
+
+
+def _card(config: PretrainConfig, run_dir: RunDir, result: TrainResult, description: str) -> str:
+    """The model card: what it is, what it learnt from, how it scores, how to use it."""
+    scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in result.scores.items())
+    return f"""\
+# {run_dir.name}
+
+A causal language model trained by llmctl ({description}).
+
+- data: `{config.data}`, {result.train_tokens:,} training tokens; fingerprints in `environment.json`
+- training: {result.steps:,} steps in {result.seconds:,.0f} s; every setting in `recipe.yaml`
+
+| validation | |
+|---|---|
+{scores or "| none | |"}
+
+Scored over disjoint windows of {config.block_size} tokens. `llmctl eval {run_dir.path}` adds intervals.
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("{run_dir.model}")
+tokenizer = AutoTokenizer.from_pretrained("{run_dir.model}")
+```
+"""
