@@ -1,41 +1,67 @@
 """The Hugging Face Hub: whether it can be reached, and what its refusals mean."""
 
 import os
-import socket
 import sys
 from functools import cache
+from typing import Any
 from urllib.parse import urlparse
 
 from llmctl.errors import DataError, LlmctlError, ModelError
 
-_TIMEOUT = 3.0  # seconds; the Hub's client itself retries for half a minute
+_TIMEOUT = 5.0  # seconds; the Hub's client itself retries for a minute or more
 
 
 @cache
 def go_offline_if_unreachable() -> bool:
-    """Switch the libraries to their offline mode when the Hub's address does not answer; tell whether it did.
+    """Switch the libraries to their offline mode when the Hub does not answer; tell whether it did.
 
     Cached files then load at once, and anything else fails at once instead of after many retries. Nothing is
     probed when a proxy stands between, as then the address need not resolve here.
     """
-    if os.environ.get("HF_HUB_OFFLINE") or any(
-        os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy")
-    ):
+    if os.environ.get("HF_HUB_OFFLINE") or _proxied(_endpoint()) or _answers(_endpoint()):
         return False
-    endpoint = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
-    port = endpoint.port or (80 if endpoint.scheme == "http" else 443)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    for name, flag in (
+        ("huggingface_hub.constants", "HF_HUB_OFFLINE"),
+        ("datasets.config", "HF_HUB_OFFLINE"),
+    ):
+        if name in sys.modules:  # imported before the variable was set
+            setattr(sys.modules[name], flag, True)
+    return True
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+
+
+def _proxied(endpoint: str) -> bool:
+    """Whether the environment (``HTTPS_PROXY``, ``NO_PROXY``, ...) puts a proxy before ``endpoint``."""
+    from urllib.request import getproxies, proxy_bypass  # slow to import
+
+    url, proxies = urlparse(endpoint), getproxies()
+    return any(proxies.get(name) for name in (url.scheme, "all")) and not proxy_bypass(url.hostname or "")
+
+
+def _answers(endpoint: str) -> bool:
+    """Whether a server listens there, says something within the time-out, and does not say that it is broken."""
+    import ssl
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+
+    url = urlparse(endpoint)
+    host = url.hostname or ""
+    if url.scheme == "http":
+        connection = HTTPConnection(host, url.port, timeout=_TIMEOUT)
+    else:
+        # Only the status is looked at, and nothing is told: whether to trust the server is its client's matter.
+        trusting = ssl._create_unverified_context()
+        connection = HTTPSConnection(host, url.port, timeout=_TIMEOUT, context=trusting)
     try:
-        socket.create_connection((endpoint.hostname or "", port), timeout=_TIMEOUT).close()
-    except OSError:
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        for name, flag in (
-            ("huggingface_hub.constants", "HF_HUB_OFFLINE"),
-            ("datasets.config", "HF_HUB_OFFLINE"),
-        ):
-            if name in sys.modules:  # imported before the variable was set
-                setattr(sys.modules[name], flag, True)
-        return True
-    return False
+        connection.request("HEAD", url.path or "/")
+        return connection.getresponse().status < 500
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def first_line(error: BaseException) -> str:
@@ -49,12 +75,13 @@ def explain(name: str, what: str, error: BaseException) -> LlmctlError:
 
     Args:
         name: the Hub id.
-        what: ``model``, ``tokenizer`` or ``data set``.
+        what: ``model`` (or its ``tokenizer``) or ``data set``.
         error: what was raised; its causes are looked at too.
     """
     from huggingface_hub import errors, is_offline_mode
 
-    kind = DataError if what == "data set" else ModelError
+    is_data = what == "data set"
+    kind: type[LlmctlError] = DataError if is_data else ModelError
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
         chain.append(cause)
@@ -62,14 +89,58 @@ def explain(name: str, what: str, error: BaseException) -> LlmctlError:
     def raised(*types: type[BaseException]) -> bool:
         return any(isinstance(link, types) for link in chain)
 
-    if raised(errors.GatedRepoError) or "gated" in str(error):
-        return kind(f"gated: {name}", hint="ask for access on its page, then set HF_TOKEN")
+    if raised(errors.GatedRepoError) or "is a gated dataset" in str(error):
+        page = f"{_endpoint()}/{'datasets/' if is_data else ''}{name}"
+        return kind(f"gated: {name}", hint=f"ask for access at {page}, then set HF_TOKEN")
     unreachable = (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError, TimeoutError)
     if raised(*unreachable) or (is_offline_mode() and isinstance(error, OSError)):
-        local = {
-            "data set": "files, folders, builtin:stories and builtin:reviews",
-        }.get(what, "runs, directories, .gguf files, builtin:minilm and builtin:smollm2")
-        return kind(f"offline and not in the cache: {name}", hint=f"what works offline: {local}")
+        return not_in_cache(name, is_data=is_data)
     if raised(errors.RepositoryNotFoundError):
-        return kind(f"no such {what} on the Hub: {name}", hint="check its name; a private one needs HF_TOKEN")
+        return kind(
+            f"no such {'data set' if is_data else 'model'} on the Hub: {name}",
+            hint="check its name; a private one needs HF_TOKEN",
+        )
+    if "Couldn't instantiate the backend tokenizer" in str(error):
+        return no_tokenizer(name)
+    if not is_data and (raised(errors.EntryNotFoundError) or "Unrecognized model in" in str(error)):
+        return kind(
+            f"no model in {name}: no config.json with a model_type, or no weights as .safetensors",
+            hint="pickled weights (.bin) can run code, so they are not read; have them converted",
+        )
+    for link in chain:
+        if isinstance(link, errors.HfHubHTTPError):
+            return _refused(name, link, kind)
     return kind(f"{name}: {first_line(error)}")
+
+
+def not_in_cache(name: str, *, is_data: bool, hint: str | None = None) -> LlmctlError:
+    """The error for what would have to be downloaded, but cannot be.
+
+    Args:
+        hint: what the cache has instead, where that is known.
+    """
+    if is_data:
+        local = "files, folders, builtin:stories and builtin:reviews"
+    else:
+        local = "runs, directories, .gguf files, builtin:minilm and builtin:smollm2"
+    kind: type[LlmctlError] = DataError if is_data else ModelError
+    return kind(f"offline and not in the cache: {name}", hint=hint or f"what works offline: {local}")
+
+
+def no_tokenizer(name: str) -> LlmctlError:
+    """The error for a model that comes without tokenizer, or whose tokenizer is not in the cache."""
+    from huggingface_hub import is_offline_mode
+
+    where = " in the cache" if is_offline_mode() else ""
+    return ModelError(
+        f"no tokenizer in {name}{where}", hint="name a model that comes with its tokenizer.json"
+    )
+
+
+def _refused(name: str, error: Any, kind: type[LlmctlError]) -> LlmctlError:
+    """The error for an answer of the Hub that is about itself or the token, not about ``name``."""
+    said = error.server_message or error.response.headers.get("X-Error-Message")
+    message = f"{name}: the Hub answers {error.response.status_code}" + (f": {said}" if said else "")
+    if error.response.status_code == 401:
+        return kind(message, hint="HF_TOKEN may have expired: make a new one, or unset it")
+    return kind(message, hint="try again later; HF_HUB_OFFLINE=1 takes what is in the cache")

@@ -1,9 +1,12 @@
 """Every test runs offline; those on real data need ``LLMCTL_REAL_DATA``."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.loopback_hub import LoopbackHub
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 
@@ -15,3 +18,11 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("LLMCTL_REAL_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture
+def loopback_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
+    """A Hub on this machine, without repositories yet; for processes, as this one stays offline."""
+    hub = LoopbackHub(tmp_path_factory.mktemp("hub"))
+    yield hub
+    hub.stop()

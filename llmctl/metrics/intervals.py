@@ -6,6 +6,7 @@ units with replacement, sum again, compute the score again, and take the quantil
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,23 @@ class Interval:
         return {name: n if n is not None and math.isfinite(n) else None for name, n in numbers.items()}
 
 
+def resampled_counts(units: int, *, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Draw ``num_resamples`` resamples of ``units`` units, some at a time.
+
+    Yields:
+        (resamples, units) float64: how often each resample holds each unit. The same seed gives the same
+        resamples whatever the chunking.
+    """
+    rng = np.random.default_rng(seed)
+    rows = max(1, _DRAWS_AT_ONCE // units)
+    for begin in range(0, num_resamples, rows):
+        count = min(rows, num_resamples - begin)
+        drawn = rng.integers(0, units, (count, units))
+        drawn += np.arange(count)[:, None] * units
+        times = np.bincount(drawn.ravel(), minlength=count * units)
+        yield times.reshape(count, units).astype(np.float64)
+
+
 def bootstrap_sums(values: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:
     """Sum the units' values in each of ``num_resamples`` resamples.
 
@@ -40,18 +58,9 @@ def bootstrap_sums(values: np.ndarray, *, num_resamples: int, seed: int) -> np.n
     Returns:
         (num_resamples, K) float64.
     """
-    units = len(values)
     values = np.asarray(values, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    sums = np.empty((num_resamples, values.shape[1]))
-    rows = max(1, _DRAWS_AT_ONCE // units)
-    for begin in range(0, num_resamples, rows):
-        count = min(rows, num_resamples - begin)
-        drawn = rng.integers(0, units, (count, units))
-        drawn += np.arange(count)[:, None] * units
-        times = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units)
-        sums[begin : begin + count] = times @ values
-    return sums
+    chunks = resampled_counts(len(values), num_resamples=num_resamples, seed=seed)
+    return np.concatenate([times @ values for times in chunks])
 
 
 def percentile_bounds(samples: np.ndarray) -> tuple[float, float]:

@@ -1,0 +1,201 @@
+"""Data sets and models of the Hub through real processes, from a stand-in for it on this machine."""
+
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from llmctl.data.builtin import stories
+from tests.cli.conftest import Run
+from tests.loopback_hub import EXPIRED_TOKEN, LoopbackHub
+
+CARD = """---
+configs:
+- config_name: stories
+  data_files:
+  - {split: train, path: stories/train-*}
+  - {split: validation, path: stories/validation-*}
+- config_name: rhymes
+  data_files:
+  - {split: train, path: rhymes/train-*}
+---
+# A corpus
+"""
+SMALL = [
+    *("--vocab-size", "300", "--block-size", "32", "--hidden-size", "16", "--num-hidden-layers", "1"),
+    *("--num-attention-heads", "2", "--per-device-train-batch-size", "4", "--max-steps", "2"),
+]
+
+
+def parquet(rows: list[dict[str, Any]]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    return file.getvalue()
+
+
+@pytest.fixture
+def data_hub(loopback_hub: LoopbackHub) -> LoopbackHub:
+    """``acme/corpus`` with the subsets stories and rhymes, ``acme/lines``, and ``acme/secret``, which is gated."""
+    rows = [{"text": text} for text in stories(30)]
+    loopback_hub.repository(
+        "datasets",
+        "acme/corpus",
+        {
+            "README.md": CARD,
+            "stories/train-00000-of-00001.parquet": parquet(rows[:25]),
+            "stories/validation-00000-of-00001.parquet": parquet(rows[25:]),
+            "rhymes/train-00000-of-00001.parquet": parquet(rows[:5]),
+        },
+    )
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    loopback_hub.repository("datasets", "acme/lines", {"train.jsonl": lines})
+    loopback_hub.repository("datasets", "acme/secret", {".gated": "", "train.jsonl": lines})
+    return loopback_hub
+
+
+@pytest.fixture
+def model_hub(data_hub: LoopbackHub) -> LoopbackHub:
+    """``acme/tiny``; without tokenizer ``acme/bare``; with pickled weights ``acme/pickled``; gated ``acme/secret``."""
+    import torch
+
+    from tests.tiny import byte_tokenizer, gpt2
+
+    model = gpt2(n_layer=1, n_embd=16)
+    for name in ("tiny", "bare", "secret"):
+        model.save_pretrained(data_hub.repository("models", f"acme/{name}"))
+    data_hub.repository("models", "acme/secret", {".gated": ""})
+    pickled = data_hub.repository("models", "acme/pickled")
+    model.config.save_pretrained(pickled)
+    torch.save(model.state_dict(), pickled / "pytorch_model.bin")
+    for name in ("tiny", "pickled"):
+        byte_tokenizer().save_pretrained(data_hub.repository("models", f"acme/{name}"))
+    return data_hub
+
+
+def refused(run: Run, *arguments: str, code: int, message: str, hint: str, **env: str) -> None:
+    """Run and expect two lines, and nothing on standard output."""
+    found = run(*arguments, **env)
+    assert found.returncode == code, found.stderr
+    assert found.stdout == ""
+    error, told = found.stderr.splitlines()[-2:]
+    assert error == f"error: {message}"
+    assert told.startswith(" hint: ")
+    assert hint in told
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.slow
+def test_a_data_set_is_learnt_from_and_kept(llmctl: Run, data_hub: LoopbackHub, tmp_path: Path) -> None:
+    env = data_hub.environment(tmp_path / "hf")
+    trained = llmctl(
+        "pretrain", "--data", "acme/corpus:stories", *SMALL, "--run-name", "one", "--json", **env
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads(trained.stdout)["steps"] == 2
+    assert "acme/corpus:stories (train): 25 documents" in trained.stderr
+    assert "acme/corpus:stories (validation): 5 documents" in trained.stderr
+    assert "examples/s" not in trained.stderr, "a bar in a pipe"
+    assert not [asked for asked in data_hub.requests if "rhymes/train-" in asked], "not asked for"
+
+    data_hub.stop()
+    judged = llmctl("eval", "one", "--json", **env)
+    assert judged.returncode == 0, judged.stderr
+    scores = json.loads(judged.stdout)
+    assert (scores["n"], scores["data"]) == (5, "acme/corpus:stories (validation)")
+    assert "has changed" not in judged.stderr
+
+    refused(
+        *(llmctl, "pretrain", "--data", "acme/corpus:rhymes"), code=1, **env,
+        message="offline and not in the cache: acme/corpus:rhymes",
+        hint="the cache has acme/corpus:stories",
+    )  # fmt: skip
+    refused(
+        *(llmctl, "pretrain", "--data", "acme/corpus"), code=2, **env,
+        message="acme/corpus: has several subsets",
+        hint="acme/corpus:stories, acme/corpus:rhymes",
+    )  # fmt: skip
+    refused(
+        *(llmctl, "pretrain", "--data", "acme/lines"), code=1, **env,
+        message="offline and not in the cache: acme/lines",
+        hint="builtin:stories",
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "token", "code", "message", "hint"),
+    [
+        ("acme/none", "", 2, "no such file and no such Hub data set: acme/none", "HF_TOKEN"),
+        ("acme/none", "hf_mine", 2, "no such file and no such Hub data set: acme/none", "check the spelling"),
+        ("acme/secret", "", 1, "gated: acme/secret", "/datasets/acme/secret, then set HF_TOKEN"),
+        ("acme/secret", "hf_mine", 1, "gated: acme/secret", "/datasets/acme/secret, then set HF_TOKEN"),
+        ("acme/corpus:verse", "", 2, "acme/corpus: no subset 'verse'", "choose one: acme/corpus:stories"),
+        ("acme/corpus", "", 2, "acme/corpus: has several subsets", "acme/corpus:stories, acme/corpus:rhymes"),
+        (
+            *("acme/lines", EXPIRED_TOKEN, 1),
+            "acme/lines: the Hub answers 401: Invalid credentials in Authorization header",
+            "HF_TOKEN may have expired",
+        ),
+    ],
+)
+def test_a_data_set_that_cannot_be_had(
+    data: str, token: str, code: int, message: str, hint: str,
+    llmctl: Run, data_hub: LoopbackHub, tmp_path: Path,
+) -> None:  # fmt: skip
+    env = {**data_hub.environment(tmp_path / "hf"), "HF_TOKEN": token}
+    refused(llmctl, "pretrain", "--data", data, code=code, message=message, hint=hint, **env)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_model_is_judged_and_writes_also_without_the_hub(
+    llmctl: Run, model_hub: LoopbackHub, tmp_path: Path
+) -> None:
+    env = model_hub.environment(tmp_path / "hf")
+    (tmp_path / "text.txt").write_text("A fox sat.\n\nA cat ran.\n")
+    judged = llmctl("eval", "acme/tiny", "--data", "text.txt", "--sample-by", "paragraph", "--json", **env)
+    assert judged.returncode == 0, judged.stderr
+    scores = json.loads(judged.stdout)
+    assert (scores["model"], scores["n"]) == ("acme/tiny", 2)
+    assert scores["perplexity"]["value"] > 1
+
+    write = ("generate", "hi", "--model", "acme/tiny", "--temperature", "0", "--max-new-tokens", "4")
+    began = time.monotonic()
+    first = llmctl(*write, **env)
+    online = time.monotonic() - began
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("hi")
+    weights = [asked for asked in model_hub.requests if asked.startswith("GET") and "safetensors" in asked]
+    assert len(weights) == 1, "the weights were fetched once"
+
+    model_hub.stop()
+    began = time.monotonic()
+    again = llmctl(*write, **env)
+    assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
+    assert time.monotonic() - began < 2 * online + 10, "it waits for a Hub that is not there"
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_had(llmctl: Run, model_hub: LoopbackHub, tmp_path: Path) -> None:
+    env = model_hub.environment(tmp_path / "hf")
+    for model, message, hint in [
+        ("acme/none", "no such model on the Hub: acme/none", "HF_TOKEN"),
+        ("acme/secret", "gated: acme/secret", f"{model_hub.url}/acme/secret, then set HF_TOKEN"),
+        ("acme/bare", "no tokenizer in acme/bare", "tokenizer.json"),
+        (
+            "acme/pickled",
+            "no model in acme/pickled: no config.json with a model_type, or no weights as .safetensors",
+            "pickled weights (.bin) can run code",
+        ),
+    ]:
+        refused(llmctl, "generate", "hi", "--model", model, code=1, message=message, hint=hint, **env)
+    model_hub.stop()
+    refused(
+        *(llmctl, "generate", "hi", "--model", "acme/tiny"), code=1, **env,
+        message="offline and not in the cache: acme/tiny", hint="builtin:smollm2",
+    )  # fmt: skip
