@@ -1,6 +1,13 @@
-"""Text from wherever it lies to token blocks.
+"""From wherever data lies to text, token blocks and labelled examples.
 
-``sources`` says what a source string names; ``files``, ``json_values``, ``readers`` and ``hub`` read it;
-``documents`` counts, splits and cuts what was read; ``load`` puts these together; ``encode`` and ``blocks``
-make tokens of it. ``builtin`` generates small data sets, which ``generated`` keeps.
+Both: ``sources`` says what a source string names and ``splits`` which part of it is learnt from and judged by;
+``files``, ``json_values``, ``table_files``, ``arrow_tables`` and ``hub`` read it, as ``tables`` where it has
+columns. ``builtin`` generates small data sets, which ``generated`` keeps.
+
+Text: ``readers`` makes documents of files, ``documents`` counts, splits and cuts them, ``load`` puts these
+together, ``encode`` and ``blocks`` make tokens of them.
+
+Examples: ``conll``, ``squad`` and ``parallel`` read what only they use; ``columns`` (with ``usual_names`` and
+``languages``) finds what holds what; ``canonical`` (with ``labels``, ``answers``, ``chat``) checks and converts
+each row and counts its ``findings``; ``example_sources``, ``example_cache`` and ``examples`` put these together.
 """

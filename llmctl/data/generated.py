@@ -9,10 +9,14 @@ from llmctl.data.sources import BuiltinSource
 from llmctl.disk import staged_file
 
 
+_GENERATORS = ("builtin.py", "stories.py", "reviews.py", "_[!_]*.py")
+
+
 def code_digest() -> str:
-    """A digest of this package's code: generated text changes with the code that generates it."""
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    return hashlib.sha256(code).hexdigest()[:16]
+    """A digest of the generators' code: generated text changes with the code that generates it, and no other."""
+    folder = Path(__file__).parent
+    files = sorted(path for pattern in _GENERATORS for path in folder.glob(pattern))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def builtin_texts(source: BuiltinSource, cache_dir: Path) -> Iterator[str]:

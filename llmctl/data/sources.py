@@ -1,19 +1,17 @@
-"""What a source string names: a path, a glob, a Hub data set or built-in text. Opens nothing."""
+"""What a source string names: a path, a glob, a Hub data set or built-in data. Opens nothing."""
 
 import codecs
 import glob
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
-from llmctl.config import TextData
+from llmctl.config import DataSource
 from llmctl.errors import ConfigError
 
-KINDS = {
-    ".txt": "text",
-    ".text": "text",
-    ".md": "text",
+TABLES = {
     ".jsonl": "jsonl",
     ".json": "json",
     ".csv": "csv",
@@ -21,19 +19,23 @@ KINDS = {
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
+KINDS = {".txt": "text", ".text": "text", ".md": "text"} | TABLES
 COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
 VALIDATION_NAMES = ("validation", "dev", "valid", "val")
 
 # What `datasets` leaves beside its tables when it saves to disk: about the data, not data.
-_NOT_TEXT = {"dataset_dict.json", "dataset_info.json", "state.json", "dataset_infos.json"}
+_NOT_DATA = {"dataset_dict.json", "dataset_info.json", "state.json", "dataset_infos.json"}
+# Folders beside those of the classes, with texts of none.
+_NO_CLASS = {"unsup", "unsupervised", "unlabeled", "unlabelled"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 
 class HubSource(NamedTuple):
-    """A data set on the Hub: ``org/name[:subset]``."""
+    """A data set on the Hub: ``org/name[:subset]``, at ``revision`` where a task needs one."""
 
     name: str
     subset: str | None
+    revision: str | None = None
 
 
 class BuiltinSource(NamedTuple):
@@ -44,19 +46,43 @@ class BuiltinSource(NamedTuple):
 
 
 class FileSource(NamedTuple):
-    """Files on this machine: a split's name to its files; a corpus without splits is named ``""``."""
+    """Files on this machine.
+
+    Attributes:
+        splits: a split's name to its files; a corpus without splits is named ``""``.
+        left_out: files that cannot be read, or belong to no split.
+        stands_in: the split that is learnt from because there is none to learn from.
+    """
 
     splits: dict[str, list[Path]]
     left_out: list[Path]
+    stands_in: str | None = None
 
 
 Source = HubSource | BuiltinSource | FileSource
 
 
-def kind_of(path: Path) -> str | None:
-    """Which reader a file needs, by its name: a value of :data:`KINDS`, or ``None``."""
+class Formats(NamedTuple):
+    """The files that can be read for a purpose.
+
+    Attributes:
+        kinds: suffix to kind of file.
+        noun: what messages call such a file.
+        folder_is_class: whether a text file is an example of the class that its folder is called.
+    """
+
+    kinds: Mapping[str, str]
+    noun: str
+    folder_is_class: bool = False
+
+
+TEXT = Formats(KINDS, "text file")
+
+
+def kind_of(path: Path, kinds: Mapping[str, str] = KINDS) -> str | None:
+    """Which reader a file needs, by its name: a value of ``kinds``, or ``None``."""
     name = path.name.lower().removesuffix(compression_of(path))
-    return next((kind for suffix, kind in KINDS.items() if name.endswith(suffix)), None)
+    return next((kind for suffix, kind in kinds.items() if name.endswith(suffix)), None)
 
 
 def compression_of(path: Path) -> str:
@@ -64,20 +90,20 @@ def compression_of(path: Path) -> str:
     return next((suffix for suffix in COMPRESSIONS if path.name.lower().endswith(suffix)), "")
 
 
-def check_source(config: TextData) -> None:
+def check_source(config: DataSource, formats: Formats = TEXT) -> None:
     """Find what can be known to be wrong before anything is read or imported.
 
     Raises:
         ConfigError: a path that is not there, an unknown built-in, an unknown kind of file, a folder without
             text, or an encoding that Python does not know.
     """
-    _check_encoding(config.encoding)
+    check_encoding(config.encoding)
     for source in (config.data, config.validation_data):
         if source is not None:
-            resolve(source, config)
+            resolve(source, config, formats)
 
 
-def resolve(source: str, config: TextData) -> Source:
+def resolve(source: str, config: DataSource, formats: Formats = TEXT) -> Source:
     """What ``source`` names. A path that exists wins over a Hub id.
 
     Raises:
@@ -87,12 +113,12 @@ def resolve(source: str, config: TextData) -> Source:
         return _builtin(source)
     path = Path(source).expanduser()
     if path.is_dir():
-        return _folder(source, path, config)
+        return _folder(source, path, config, formats)
     if path.exists():
-        return _file(source, path)
+        return _file(source, path, formats)
     if glob.has_magic(source):
-        return _glob(source, path)
-    if _HUB_ID.fullmatch(source) and kind_of(path) is None:
+        return _glob(source, path, formats)
+    if _HUB_ID.fullmatch(source) and kind_of(path, formats.kinds) is None:
         name, _, subset = source.partition(":")
         return HubSource(name, subset or None)
     raise _no_such_file(source, path)
@@ -116,64 +142,100 @@ def _builtin(source: str) -> BuiltinSource:
     return BuiltinSource(name, int(digits))
 
 
-def _file(source: str, path: Path) -> FileSource:
+def _file(source: str, path: Path, formats: Formats) -> FileSource:
     if not path.is_file():
         raise ConfigError(
-            f"{source}: not a regular file; it is read more than once", hint="save the text to a file first"
+            f"{source}: not a regular file; it is read more than once", hint="save the data to a file first"
         )
-    if kind_of(path) is None:
-        raise ConfigError(f"{source}: unknown kind of file {path.suffix!r}", hint=_known_kinds())
+    if kind_of(path, formats.kinds) is None:
+        raise ConfigError(f"{source}: unknown kind of file {path.suffix!r}", hint=_known_kinds(formats))
     return FileSource({"": [path]}, [])
 
 
-def _known_kinds() -> str:
-    return f"known are {' '.join(KINDS)}, each also {' '.join(COMPRESSIONS)}; rename plain text to .txt"
+def _known_kinds(formats: Formats) -> str:
+    known = f"known are {' '.join(formats.kinds)}, each also {' '.join(COMPRESSIONS)}"
+    return f"{known}; rename plain text to .txt" if formats is TEXT else known
 
 
-def _glob(source: str, pattern: Path) -> FileSource:
+def _glob(source: str, pattern: Path, formats: Formats) -> FileSource:
     found = sorted(Path(name) for name in glob.glob(str(pattern), recursive=True))
     files = [path for path in found if path.is_file()]
     if not files:
         raise ConfigError(f"no file matches {source}", hint="quote the pattern; ** goes into sub-folders")
-    known, left_out = _told_apart(files)
+    known, left_out = _told_apart(files, formats)
     if not known:
-        raise ConfigError(f"{source}: no file of a known kind among {len(files):,}", hint=_known_kinds())
+        raise ConfigError(
+            f"{source}: no file of a known kind among {len(files):,}", hint=_known_kinds(formats)
+        )
     return FileSource({"": known}, left_out)
 
 
-def _told_apart(files: list[Path]) -> tuple[list[Path], list[Path]]:
+def _told_apart(files: list[Path], formats: Formats) -> tuple[list[Path], list[Path]]:
     """The files that can be read, and the others."""
-    readable = [path for path in files if kind_of(path) and path.name not in _NOT_TEXT]
-    return readable, [path for path in files if path not in set(readable)]
+    readable = [path for path in files if kind_of(path, formats.kinds) and path.name not in _NOT_DATA]
+    return readable, _others(files, readable)
 
 
-def _files_below(folder: Path) -> list[Path]:
-    """All files below ``folder`` in sorted order, without the hidden ones."""
-    found = (path for path in folder.rglob("*") if path.is_file())
+def _others(files: list[Path], chosen: list[Path]) -> list[Path]:
+    known = set(chosen)
+    return [path for path in files if path not in known]
+
+
+def files_below(source: str, folder: Path) -> list[Path]:
+    """All files below ``folder`` in sorted order, without the hidden ones; ConfigError when not allowed."""
+    try:
+        found = [path for path in folder.rglob("*") if path.is_file()]
+    except OSError as exc:
+        raise ConfigError(f"{source}: {exc.strerror}", hint="check the folder's permissions") from exc
     return sorted(
         path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 
 
-def _folder(source: str, folder: Path, config: TextData) -> FileSource:
+def _folder(source: str, folder: Path, config: DataSource, formats: Formats) -> FileSource:
     """One file or sub-folder a split where one is named after the training split; else all is one corpus."""
-    try:
-        files, left_out = _told_apart(_files_below(folder))
-    except OSError as exc:
-        raise ConfigError(f"{source}: {exc.strerror}", hint="check the folder's permissions") from exc
+    files, left_out = _told_apart(files_below(source, folder), formats)
+    if formats.folder_is_class:
+        files, astray = _with_class(files, folder, config)
+        left_out += astray
     if not files:
-        raise ConfigError(f"{source}: a folder with no text file", hint=_known_kinds())
+        raise ConfigError(f"{source}: a folder with no {formats.noun}", hint=_known_kinds(formats))
     splits: dict[str, list[Path]] = {}
     for path in files:
-        split = _split_of(path.relative_to(folder).parts[0], config)
+        split = split_of(path.relative_to(folder).parts[0], config)
         splits.setdefault(split, []).append(path)
-    unnamed = splits.pop("", [])
-    if config.train_split in splits:
-        return FileSource(splits, left_out + unnamed)
-    return FileSource({"": files}, left_out)
+    return by_split(splits, left_out, config)
 
 
-def _split_of(name: str, config: TextData) -> str:
+def by_split(splits: dict[str, list[Path]], left_out: list[Path], config: DataSource) -> FileSource:
+    """The splits of a folder; ``""`` holds the files whose names tell none.
+
+    Without a split to learn from all that is not for the last test is one corpus, unless the split to judge
+    by was asked for.
+    """
+    unnamed = splits.get("", [])
+    named = {split: files for split, files in splits.items() if split}
+    if config.train_split in named or config.validation_split in named:
+        return FileSource(named, left_out + unnamed)
+    test = {"test": splits["test"]} if "test" in splits and len(splits) > 1 else {}
+    corpus = [path for split, files in splits.items() if split not in test for path in files]
+    stands_in = None if unnamed else ", ".join(split for split in named if split not in test)
+    return FileSource({"": sorted(corpus)} | test, left_out, stands_in)
+
+
+def _with_class(files: list[Path], folder: Path, config: DataSource) -> tuple[list[Path], list[Path]]:
+    """The tables and the texts that lie in a class's folder, and the texts that do not."""
+
+    def has_class(path: Path) -> bool:
+        inner = path.relative_to(folder).parts[:-1]
+        classes = inner[1:] if inner and split_of(inner[0], config) else inner
+        return bool(classes) and path.parent.name.lower() not in _NO_CLASS
+
+    kept = [path for path in files if kind_of(path, TABLES) or has_class(path)]
+    return kept, _others(files, kept)
+
+
+def split_of(name: str, config: DataSource) -> str:
     """The split that a file's or sub-folder's name tells, ``""`` where it tells none.
 
     Any of dev, val, valid is called validation, unless the config names one of them itself.
@@ -209,7 +271,7 @@ def _no_such_file(source: str, path: Path) -> ConfigError:
     )
 
 
-def _check_encoding(encoding: str) -> None:
+def check_encoding(encoding: str) -> None:
     try:
         # Not every codec makes text of bytes: "hex" and "zip" do not.
         known = codecs.lookup(encoding)._is_text_encoding

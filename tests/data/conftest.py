@@ -1,5 +1,6 @@
-"""What the tests of text and tokens share."""
+"""What the tests of text, tokens and examples share."""
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -8,8 +9,13 @@ from typing import Any
 import pytest
 
 from llmctl.config import PretrainConfig
+from llmctl.config.data import TaskData
 from llmctl.data.documents import Documents
+from llmctl.data.examples import Examples, load_examples
 from llmctl.data.load import load_text
+from llmctl.tasks import find_task
+
+LoadExamples = Callable[..., dict[str, Examples]]
 
 
 class Told:
@@ -50,3 +56,31 @@ def load(tmp_path: Path, told: Told) -> Callable[..., dict[str, Documents]]:
         return load_text(config, progress=told, cache_dir=tmp_path / "cache")
 
     return load_source
+
+
+@pytest.fixture
+def examples(tmp_path: Path, told: Told) -> LoadExamples:
+    """``load_examples`` of a source, with a cache of the test's own and nothing held out unless asked."""
+
+    def load(task: str, source: str | Path, labelled: bool = True, **settings: Any) -> dict[str, Examples]:
+        wanted = settings.pop("wanted", ("train", "validation", "test"))
+        config = TaskData(**{"validation_fraction": 0.0, "task": task, "data": str(source), **settings})
+        return load_examples(
+            config,
+            find_task(task),
+            progress=told,
+            cache_dir=tmp_path / "cache",
+            wanted=wanted,
+            labelled=labelled,
+        )
+
+    return load
+
+
+def rows(found: Examples, *roles: str) -> list[tuple[Any, ...]]:
+    return list(zip(*(found.column(role) for role in roles), strict=True))
+
+
+def jsonl(path: Path, *values: Any) -> Path:
+    path.write_text("".join(json.dumps(value) + "\n" for value in values))
+    return path

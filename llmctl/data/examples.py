@@ -1,0 +1,219 @@
+"""Labelled examples from any source: validated once, kept as Arrow in the cache, memory-mapped."""
+
+import hashlib
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmctl.config import TaskData
+from llmctl.data.columns import NoLabelsError
+from llmctl.data.example_cache import Entry, kept
+from llmctl.data.example_sources import check_examples_source, example_splits, source_of
+from llmctl.data.files import SourceFile
+from llmctl.data.splits import (
+    SPLITS,
+    Split,
+    load_splits,
+    many,
+    number_held_out,
+    tell_held_out,
+    tell_notes,
+)
+from llmctl.data.tables import place
+from llmctl.errors import DataError
+from llmctl.progress import Progress
+from llmctl.tasks import Task
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Examples", "check_examples_source", "load_examples"]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The examples of one split, validated, in a fixed order.
+
+    The columns by kind of problem, text unless said: classification has "text", "text_pair" (where there is
+    one) and "label", the class's name; regression the same with a float64 label; multilabel with a list of
+    names; ner "tokens" and "label", lists of equal length; qa "id", "question", "context" and "answers", a list
+    of ``{"text", "start"}`` that is empty where the context holds no answer (``start`` counts characters);
+    summarization and translation "text" and "target"; chat "messages", a list of ``{"role", "content"}``.
+    Also "line", the number of the line or row, and with several files "file", which of them.
+
+    Attributes:
+        name: as messages call it: ``dev.tsv``, ``nyu-mll/glue:sst2 (train)``.
+        table: the columns, memory-mapped.
+        label_names: the classes in the source's own order where it declares one.
+        fingerprint: hex digest of the content.
+        files: the files they come from; empty for the Hub and built-in data.
+        labelled: whether there are labels; else the table has no column of them.
+        places: name of each table that was read, and whether its rows are counted instead of its lines.
+    """
+
+    name: str
+    table: "pyarrow.Table"
+    label_names: tuple[str, ...] | None
+    fingerprint: str
+    files: tuple[SourceFile, ...] = field(repr=False)
+    labelled: bool
+    places: Sequence[tuple[str, bool]] = field(default=(), repr=False)
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def column(self, role: str) -> list[Any]:
+        """A column's values as Python objects."""
+        return self.table.column(role).to_pylist()
+
+    def place(self, index: int) -> str:
+        """Where example ``index`` stands: ``dev.tsv:13``, ``nyu-mll/glue:sst2 (train): row 13``."""
+        number = self.table.column("line")[index].as_py()
+        file = self.table.column("file")[index].as_py() if "file" in self.table.column_names else 0
+        name, by_row = self.places[file] if self.places else (self.name, True)
+        return place(name, number, by_row)
+
+    def select(self, indices: Sequence[int]) -> "Examples":
+        """The examples at ``indices``, in that order."""
+        import pyarrow
+
+        chosen = pyarrow.array(indices, pyarrow.int64())
+        digest = hashlib.sha256(f"{self.fingerprint} at {list(indices)}".encode()).hexdigest()[:32]
+        return replace(self, table=self.table.take(chosen), fingerprint=digest)
+
+    def first(self, count: int | None) -> "Examples":
+        """The first ``count`` examples, not copied; all for ``None`` or when there are no more."""
+        if count is None or count >= len(self):
+            return self
+        digest = hashlib.sha256(f"{self.fingerprint} first {count}".encode()).hexdigest()[:32]
+        return replace(self, table=self.table.slice(0, count), fingerprint=digest)
+
+    def describe(self) -> dict[str, Any]:
+        """What a run's record keeps of where its examples came from, as plain JSON."""
+        return {
+            "name": self.name,
+            "num_examples": len(self),
+            "fingerprint": self.fingerprint,
+            "files": [{"path": str(file.path.resolve()), "bytes": file.size} for file in self.files],
+        }
+
+
+def load_examples(
+    config: TaskData,
+    task: Task,
+    *,
+    progress: Progress,
+    cache_dir: Path,
+    wanted: Collection[str] = SPLITS,
+    labelled: bool = True,
+) -> dict[str, Examples]:
+    """The examples of ``config.data``, else of the task's own data, by split: "train", "validation", "test".
+
+    "validation" is the source's own split, or ``validation_data``, or drawn from the training examples (none
+    when ``validation_fraction`` is 0). "test" is there when the source has it and it has labels.
+
+    Args:
+        wanted: the splits to return, where there are such; the others are not read.
+        cache_dir: keeps the examples, so that the next call with the same data reads no source.
+        labelled: whether a split must have labels; if not, a label that is missing anywhere means that the
+            split has none.
+
+    Raises:
+        ConfigError: as :func:`check_examples_source`; a subset or split that is not there.
+        DataError: data that cannot be read or is not what it should be; an unlabelled split, except a "test"
+            that is wanted beside others.
+    """
+    check_examples_source(config, task)
+    if config.data in (None, task.data):
+        own_train = task.train_split if config.train_split == "train" else None
+        config = replace(
+            config,
+            train_split=own_train or config.train_split,
+            validation_split=config.validation_split or task.validation_split,
+        )
+    loader = _Loader(config, task, progress, cache_dir, labelled)
+    return load_splits(source_of(config, task), config, loader, wanted)
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """Makes examples of splits, telling what was met on the way."""
+
+    config: TaskData
+    task: Task
+    progress: Progress
+    cache_dir: Path
+    labelled: bool
+
+    def splits(self, source: str) -> dict[str, Split[Any]]:
+        return example_splits(source, self.config, self.task, self.progress)
+
+    def load(self, split: Split[Any], *, optional: bool = False) -> Examples | None:
+        """The split's examples; None for an unlabelled one that is optional."""
+        try:
+            entry = kept(
+                split,
+                self.config,
+                self.task,
+                labelled=self.labelled,
+                cache_dir=self.cache_dir,
+                progress=self.progress,
+            )
+        except NoLabelsError:
+            if not optional:
+                raise
+            self._tell_unlabelled(split)
+            return None
+        tell_notes(self.progress, split.name, entry.notes)
+        if self.labelled and entry.unlabelled == entry.num_examples:
+            if optional:
+                self._tell_unlabelled(split)
+                return None
+            raise DataError(
+                f"{split.name}: unlabelled",
+                hint="judge by another split (--validation-split, --validation-data), or use llmctl predict",
+            )
+        if self.labelled and entry.unlabelled:
+            rows = "1 row has" if entry.unlabelled == 1 else f"{entry.unlabelled:,} rows have"
+            raise DataError(
+                f"{split.name}: {rows} no label (first: {entry.first_unlabelled})",
+                hint="label or remove them, or name another column",
+            )
+        return self._examples(split, entry)
+
+    def _tell_unlabelled(self, split: Split[Any]) -> None:
+        self.progress.note(f"{split.name}: unlabelled, so it is not used")
+
+    def _examples(self, split: Split[Any], entry: Entry) -> Examples:
+        table = entry.table()
+        labelled = not entry.unlabelled
+        if not labelled:
+            if entry.unlabelled < entry.num_examples:
+                some = f"{entry.unlabelled:,} of {many(entry.num_examples, 'example')}"
+                self.progress.note(f"{split.name}: {some} have no label: all labels are ignored")
+            table = table.drop_columns([name for name in entry.label_columns if name in table.column_names])
+        return Examples(
+            split.name, table, entry.label_names, entry.fingerprint, split.files, labelled, entry.places
+        )
+
+    def hold_out(self, split: Split[Any]) -> dict[str, Examples]:
+        """Training and validation examples of a split that has no other to be judged by."""
+        examples = self.load(split)
+        assert examples is not None  # the split is not optional
+        total = len(examples)
+        if total < 2:
+            raise DataError(
+                f"{split.name}: a single example, too few to hold some out",
+                hint="--validation-data FILE, or --validation-fraction 0 to do without",
+            )
+        number = number_held_out(self.config.validation_fraction, total)
+        tell_held_out(self.progress, self.config, number, total, "example")
+        held_out = sorted(random.Random(self.config.split_seed).sample(range(total), number))
+        drawn = set(held_out)
+        learnt = [index for index in range(total) if index not in drawn]
+        return {
+            "train": replace(examples.select(learnt), name=f"{split.name} (train)"),
+            "validation": replace(examples.select(held_out), name=f"{split.name} (validation)"),
+        }
