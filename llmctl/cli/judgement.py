@@ -60,7 +60,10 @@ def _mistakes(mistakes: list[dict[str, Any]]) -> str:
         told = line.get("text") or line.get("question") or " ".join(line.get("tokens", []))
         shown = " ".join(str(told).split())
         shown = shown if len(shown) <= _TEXT else shown[: _TEXT - 3] + "..."
-        predicted, gold = (_short(line.get(name)) for name in ("predicted", "gold"))
+        predicted, gold = (
+            _short(line.get(name, line.get(other)))
+            for name, other in (("entities", "predicted"), ("gold_entities", "gold"))
+        )
         lines.append(
             f"  {line.get('probability', 0):.3f}  {predicted}, not {gold}: {shown}  ({line['place']})"
         )
@@ -68,5 +71,10 @@ def _mistakes(mistakes: list[dict[str, Any]]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list):
+        named = [
+            f"{item['text']} ({item['type']})" if isinstance(item, dict) else str(item) for item in value
+        ]
+        value = ", ".join(named) or "nothing"
     text = value if isinstance(value, str) else str(value)
     return text if len(text) <= _TEXT // 2 else text[: _TEXT // 2 - 3] + "..."

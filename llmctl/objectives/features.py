@@ -29,9 +29,11 @@ class TokenRows:
 
     @classmethod
     def of(
-        cls, rows: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None
+        cls,
+        rows: Sequence[Sequence[int] | np.ndarray],
+        segments: Sequence[Sequence[int] | np.ndarray] | None = None,
     ) -> "TokenRows":
-        """Flatten lists of ids, and of segments where there are any."""
+        """Flatten lists or arrays of ids, and of segments where there are any."""
         ids = np.concatenate([np.asarray(row, dtype=np.uint32) for row in rows]) if len(rows) else np.zeros(0)
         parts = None
         if segments is not None and len(segments):
@@ -104,6 +106,12 @@ def encode_texts(
             if segments is not None:
                 segments.append(encoding.type_ids)
     return TokenRows.of(rows, segments), Cut(cut_rows, cut_tokens)
+
+
+def padding_id(tokenizer: Any) -> int:
+    """What rows are padded with; the attention mask hides it, so that any token will do."""
+    pad_id = tokenizer.pad_token_id
+    return int(pad_id if pad_id is not None else tokenizer.eos_token_id or 0)
 
 
 def pad(rows: Sequence[dict[str, torch.Tensor]], pad_id: int) -> dict[str, torch.Tensor]:

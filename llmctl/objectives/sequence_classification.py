@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -11,7 +11,14 @@ from torch.nn import functional
 
 from llmctl.errors import DataError, ModelError
 from llmctl.metrics import Scores, compute
-from llmctl.objectives.features import TokenRows, encode_texts, pad
+from llmctl.objectives.classes import (
+    balanced_weights,
+    class_losses,
+    shares,
+    unknown_label,
+    unseen_label,
+)
+from llmctl.objectives.features import TokenRows, encode_texts, pad, padding_id
 from llmctl.objectives.task import Answered, Features, Predictions, TaskObjective
 from llmctl.progress import Progress
 from llmctl.tasks import Task
@@ -25,7 +32,6 @@ PROBLEMS = {
     "regression": "regression",
 }
 THRESHOLD = 0.5  # a label of several is given when it is likelier than not
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class SequenceClassification(TaskObjective):
         labels = _label_names(task, splits)
         weights = None
         if config.class_weights == "balanced":
-            weights = _balanced(task, splits["train"], labels)
+            weights = balanced_weights(_counts(task, splits["train"]), labels)
         return cls(
             task=task,
             settings=config,
@@ -103,6 +109,28 @@ class SequenceClassification(TaskObjective):
             labels=labels,
         )
 
+    def aligned(self, examples: "Examples", progress: Progress) -> Self:
+        """Classes that model and data call differently are the same where their numbers tell it.
+
+        That is so where the model's names are the library's ``LABEL_0`` and so on and the data declares as many,
+        or where the data has numbers for the classes that the model names.
+        """
+        if self.task.kind != "classification" or not examples.labelled:
+            return self
+        names = examples.label_names or tuple(sorted(_counts(self.task, examples), key=_by_size))
+        if set(names) <= set(self.labels):
+            return self
+        numbered = [str(number) for number in range(len(self.labels))]
+        if all(name == f"LABEL_{number}" for number, name in enumerate(self.labels)):
+            same = names if examples.label_names and len(names) == len(self.labels) else tuple(numbered)
+        else:
+            same = tuple(numbered)
+        if not set(names) <= set(same):
+            return self
+        told = ", ".join(f"{new} for {old}" for old, new in zip(self.labels, same, strict=True))
+        progress.note(f"{examples.name}: the model's classes by their numbers: {told[:200]}")
+        return replace(self, labels=same)
+
     def model_settings(self) -> dict[str, Any]:
         return {
             "num_labels": len(self.labels),
@@ -117,13 +145,7 @@ class SequenceClassification(TaskObjective):
                 values = np.asarray(examples.column("label"))
                 told = f"{values.min():g} to {values.max():g}, mean {values.mean():.3g}"
             else:
-                found = _counts(self.task, examples)
-                shares = [
-                    f"{name} {found[name]:,} ({found[name] / len(examples):.1%})"
-                    for name in self.labels[:_SHOWN]
-                ]
-                more = f", and {len(self.labels) - _SHOWN} more" if len(self.labels) > _SHOWN else ""
-                told = ", ".join(shares) + more
+                told = shares(_counts(self.task, examples), self.labels, total=len(examples))
             progress.note(f"{examples.name}: {len(examples):,} examples: {told}")
 
     def encode(self, examples: "Examples", *, progress: Progress) -> TextFeatures:
@@ -143,11 +165,7 @@ class SequenceClassification(TaskObjective):
         for row, label in enumerate(given):
             for name in label if several else [label]:
                 if name not in index:
-                    raise DataError(
-                        f"{examples.place(row)}: label {name!r} is not among the {len(self.labels)} that are known: "
-                        f"{', '.join(self.labels[:_SHOWN])}{', ...' if len(self.labels) > _SHOWN else ''}",
-                        hint="mend the label, or judge by data with the labels that were learnt",
-                    )
+                    raise unknown_label(examples.place(row), name, self.labels)
         if not several:
             return np.asarray([index[name] for name in given], dtype=np.int64)
         targets = np.zeros((len(given), len(self.labels)), dtype=np.float32)
@@ -156,8 +174,7 @@ class SequenceClassification(TaskObjective):
         return targets
 
     def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        pad_id = self.tokenizer.pad_token_id
-        batch = pad(examples, pad_id if pad_id is not None else self.tokenizer.eos_token_id or 0)
+        batch = pad(examples, padding_id(self.tokenizer))
         if "labels" in examples[0]:
             batch["labels"] = torch.from_numpy(np.stack([example["labels"] for example in examples]))
         return batch
@@ -176,10 +193,8 @@ class SequenceClassification(TaskObjective):
         if self.task.kind == "multilabel":
             smooth = targets * (1 - smoothing) + smoothing / 2
             return functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none")
-        weights = None if self.class_weights is None or not training else self.class_weights.to(logits.device)
-        return functional.cross_entropy(
-            logits, targets, weight=weights, label_smoothing=smoothing, reduction="none"
-        )
+        weights = self.class_weights if training else None
+        return class_losses(logits, targets, weights=weights, smoothing=smoothing)
 
     def answer(self, model: Any, batch: dict[str, Any]) -> Answered:
         targets = batch.get("labels")
@@ -194,9 +209,10 @@ class SequenceClassification(TaskObjective):
             odds = logits.sigmoid()
             given = odds > THRESHOLD
             sure = torch.where(given, odds, 1 - odds).prod(dim=-1)
-            return Answered(list(given.cpu().numpy()), sure.tolist(), loss_sum, count)
-        best, index = logits.softmax(dim=-1).max(dim=-1)
-        return Answered(index.tolist(), best.tolist(), loss_sum, count)
+            return Answered(list(given.cpu().numpy()), sure.tolist(), loss_sum, count, odds)
+        odds = logits.softmax(dim=-1)
+        best, index = odds.max(dim=-1)
+        return Answered(index.tolist(), best.tolist(), loss_sum, count, odds)
 
     def gold(self, features: TextFeatures) -> np.ndarray:
         assert features.labels is not None
@@ -217,7 +233,7 @@ class SequenceClassification(TaskObjective):
             self.gold(features),
             num_resamples=num_resamples,
             seed=seed,
-            **({} if self.task.kind == "regression" else {"label_names": self.labels}),
+            label_names=self.labels,
         )
 
     def record(self, features: TextFeatures, predictions: Predictions, index: int) -> dict[str, Any]:
@@ -230,6 +246,9 @@ class SequenceClassification(TaskObjective):
         line["predicted"] = self._named(predictions.answers[index])
         if predictions.confidence is not None:
             line["probability"] = round(float(predictions.confidence[index]), 6)
+        if predictions.odds is not None:
+            odds = zip(self.labels, predictions.odds[index].tolist(), strict=True)
+            line["probabilities"] = {name: round(share, 6) for name, share in odds}
         if features.labels is not None:
             line["gold"] = examples.table.column("label")[index].as_py()
             if self.task.kind != "regression":
@@ -268,11 +287,7 @@ def _label_names(task: Task, splits: Mapping[str, "Examples"]) -> tuple[str, ...
         return train.label_names
     for examples in splits.values():
         if examples.labelled and (unseen := sorted(_counts(task, examples).keys() - found.keys())):
-            raise DataError(
-                f"{examples.name}: label {unseen[0]!r} is not in the training split, which has "
-                f"{', '.join(sorted(found)[:_SHOWN])}",
-                hint="mend the labels, or give training examples of it",
-            )
+            raise unseen_label(examples.name, unseen[0], sorted(found))
     return tuple(sorted(found, key=_by_size))
 
 
@@ -286,9 +301,3 @@ def _by_size(name: str) -> tuple[bool, float, str]:
 def _counts(task: Task, examples: "Examples") -> Counter[str]:
     given = examples.column("label")
     return Counter(name for names in given for name in names) if task.kind == "multilabel" else Counter(given)
-
-
-def _balanced(task: Task, train: "Examples", labels: tuple[str, ...]) -> torch.Tensor:
-    """``n / (C * n_c)``, as scikit-learn's ``compute_class_weight("balanced")``: mean 1 over the examples."""
-    found = _counts(task, train)
-    return torch.tensor([len(train) / (len(found) * found[name]) if found[name] else 0.0 for name in labels])

@@ -28,11 +28,13 @@ class Predictions:
         answers: (N) what the objective's metrics take: class indices, tags, texts, ...
         confidence: (N,) the model's probability of each answer; ``None`` where it has none.
         loss: mean over targets, in nats (squared error for regression); ``None`` without gold labels.
+        odds: (N, C) the probability of each class, where they were asked for and there are classes.
     """
 
     answers: Sequence[Any]
     confidence: np.ndarray | None
     loss: float | None
+    odds: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Answered:
     confidence: Sequence[float] | None
     loss_sum: float
     num_targets: int
+    odds: torch.Tensor | None = None
 
 
 class Features(ABC):
@@ -78,6 +81,13 @@ class TaskObjective(ABC):
 
     model_class: ClassVar[str]
     """Name of the ``transformers`` Auto class that has the right head."""
+    unit: ClassVar[str] = "examples"
+    """What the features consist of, as a progress bar counts them."""
+
+    @property
+    def judged_as(self) -> str:
+        """The kind of problem whose metrics judge the answers: the task's, unless the labels say otherwise."""
+        return self.task.kind
 
     @classmethod
     @abstractmethod
@@ -98,9 +108,16 @@ class TaskObjective(ABC):
             ModelError: the model has no head for it.
         """
 
+    def aligned(self, examples: "Examples", progress: Progress) -> Self:
+        """This objective, with the classes called as ``examples`` call them where the model knows them otherwise."""
+        return self
+
     @abstractmethod
     def model_settings(self) -> dict[str, Any]:
         """What the model's config must say: ``num_labels``, ``id2label``, ..."""
+
+    def prepare(self, model: Any) -> None:  # noqa: B027
+        """Fit a model that was just made or loaded, before it is trained: it is saved with what is set here."""
 
     @abstractmethod
     def account(self, splits: Mapping[str, "Examples"], progress: Progress) -> None:
@@ -146,15 +163,22 @@ class TaskObjective(ABC):
     def record(self, features: Any, predictions: Predictions, index: int) -> dict[str, Any]:
         """A line of ``predictions.jsonl``: the input, ``predicted``, ``probability``, ``gold``, ``correct``."""
 
-    def predict(self, model: Any, features: Any, *, progress: Progress = SILENT) -> Predictions:
-        """Answer all examples, in batches of like length; what is kept are answers, never logits."""
+    def predict(
+        self, model: Any, features: Any, *, progress: Progress = SILENT, with_odds: bool = False
+    ) -> Predictions:
+        """Answer all examples, in batches of like length; what is kept are answers, never logits.
+
+        Args:
+            with_odds: keep the probability of each class too.
+        """
         answers: list[Any] = [None] * len(features)
         confidence = np.full(len(features), np.nan)
+        odds: dict[int, np.ndarray] = {}
         loss_sum, num_targets = 0.0, 0
         with (
             evaluating(model),
             torch.inference_mode(),
-            progress.bar("judging", len(features), "examples") as advance,
+            progress.bar("judging", len(features), self.unit) as advance,
         ):
             for chosen in batches_by_length(features.lengths, self.batch_size):
                 batch = self.collate([features[int(index)] for index in chosen])
@@ -164,11 +188,16 @@ class TaskObjective(ABC):
                     answers[index] = found.answers[place]
                     if found.confidence is not None:
                         confidence[index] = found.confidence[place]
+                if with_odds and found.odds is not None:
+                    odds.update(zip(chosen.tolist(), found.odds.cpu().numpy(), strict=True))
                 loss_sum, num_targets = loss_sum + found.loss_sum, num_targets + found.num_targets
                 advance(len(chosen))
         known = not np.isnan(confidence).all()
         return Predictions(
-            answers, confidence if known else None, loss_sum / num_targets if num_targets else None
+            answers,
+            confidence if known else None,
+            loss_sum / num_targets if num_targets else None,
+            np.stack([odds[index] for index in range(len(features))]) if odds else None,
         )
 
     def evaluate(self, model: Any, features: Any, *, progress: Progress) -> dict[str, float]:

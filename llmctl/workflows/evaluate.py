@@ -1,53 +1,24 @@
-"""The story of ``llmctl eval``: the perplexity of some text under a run or any causal model."""
+"""The story of ``llmctl eval``: a task's scores where there is a task, else the perplexity of text."""
 
-import json
-import re
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from llmctl import disk, runs
-from llmctl.config import EvalConfig, PretrainConfig, TextData
-from llmctl.errors import ConfigError, RunError
+from llmctl import runs
+from llmctl.config import EvalConfig, FinetuneConfig
+from llmctl.errors import ConfigError
+from llmctl.metrics.names import check_names
 from llmctl.progress import Progress
 from llmctl.recipe import resolve
 from llmctl.runs import RunDir
+from llmctl.tasks import Task, defaults_of, find_task, metrics_of
+from llmctl.workflows import perplexity
+from llmctl.workflows.judged import SPLITS, one_split, place_of_scores, with_given
+from llmctl.workflows.perplexity import PerplexityResult
 
 if TYPE_CHECKING:
-    from llmctl.data.load import Documents
-    from llmctl.inference import Perplexity, Scores
-
-SPLITS = ("train", "validation", "test")
-DEFAULT_MAX_LENGTH = 1024  # for a model that knows no bound
-
-
-@dataclass(frozen=True)
-class EvalResult:
-    """The scores, what was scored, and where they were written (``None``: the model is no run)."""
-
-    scores: "Perplexity"
-    split: str
-    model: str
-    data: str
-    fingerprint: str
-    path: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The object of ``llmctl eval --json`` and of ``eval/<split>.json``."""
-        scores = self.scores
-        return {
-            "perplexity": scores.perplexity.to_json(),
-            "word_perplexity": scores.word_perplexity.to_json(),
-            "byte_perplexity": scores.byte_perplexity.to_json(),
-            "bits_per_byte": scores.bits_per_byte.to_json(),
-            "n": scores.n,
-            "num_tokens": scores.num_tokens,
-            "split": self.split,
-            "model": self.model,
-            "data": self.data,
-            "fingerprint": self.fingerprint,
-            "signature": scores.signature,
-        }
+    from llmctl.data.examples import Examples
+    from llmctl.models import Source
+    from llmctl.workflows.judge import Judgement
 
 
 def check(config: EvalConfig) -> None:
@@ -56,26 +27,32 @@ def check(config: EvalConfig) -> None:
     Raises:
         ConfigError, RunError: naming the option or path.
     """
-    from llmctl.data.sources import check_source
     from llmctl.models import find_source
 
-    if config.stride and config.max_length and config.stride > config.max_length:
-        raise ConfigError(
-            f"stride {config.stride} is longer than max_length {config.max_length}: tokens would be left out",
-            hint=f"--stride {config.max_length}",
-        )
+    root = runs.runs_dir(config.runs_dir)
     if config.split not in (None, *SPLITS):
         raise ConfigError(f"no split {config.split!r}", hint=f"--split takes {', '.join(SPLITS)}")
-    check_source(_text_data(config, None, {}) if config.data else TextData())
-    root = runs.runs_dir(config.runs_dir)
-    if config.model is None:
-        runs.latest_finished(root)
-    else:
-        find_source(config.model, root)
+    if config.task:
+        find_task(config.task)
+    if not config.task and (config.model is None or not runs.find(config.model, root)):
+        newest = None if config.model else runs.latest_finished(root)
+        if newest is None or newest.command() != "finetune":
+            perplexity.check(config)
+            return
+    source = config.model or str(runs.latest_finished(root).path)
+    run_dir = find_source(source, root).run
+    task, settings = _settings(config, _recipe(run_dir))
+    if task is None:
+        perplexity.check(config)
+        return
+    from llmctl.data.examples import check_examples_source
+
+    check_examples_source(settings, task)
+    check_names(settings.metric, task.kind)
 
 
-def run(config: EvalConfig, *, progress: Progress) -> EvalResult:
-    """Judge a model by some text; the scores of a run are kept in its ``eval/``.
+def run(config: EvalConfig, *, progress: Progress) -> "Judgement | PerplexityResult":
+    """Judge a model; the scores of a run are kept in its ``eval/``.
 
     Raises:
         ConfigError, RunError, DataError, ModelError: as :func:`check`, and what only data and model tell.
@@ -84,108 +61,98 @@ def run(config: EvalConfig, *, progress: Progress) -> EvalResult:
     from llmctl import models
 
     root = runs.runs_dir(config.runs_dir)
-    source = config.model or str(runs.latest_finished(root).path)
-    run_dir = models.find_source(source, root).run
-    recipe = resolve(PretrainConfig, run_dir.recipe, {}) if run_dir else None
-    split, documents = _documents(config, recipe, progress)
+    source = models.find_source(config.model or str(runs.latest_finished(root).path), root)
+    task, settings = _settings(config, _recipe(source.run))
+    if task is None:
+        return perplexity.run(config, progress=progress)
+    if not config.model:
+        progress.note(f"model: {source.name} (the newest run)")
+    return _judge_task(config, task, settings, source, progress)
 
-    from llmctl import inference
-    from llmctl.data.blocks import tokenize
 
-    loaded = models.load_causal_lm(source, runs_dir=root, bf16=config.bf16)
-    progress.note(f"model: {loaded.source.name}" + ("" if config.model else " (the newest run)"))
-    max_length, stride = _window(config, recipe, inference.num_positions(loaded.model))
-    progress.note(f"data: {documents.name}: windows of {max_length} tokens, {stride} newly scored in each")
-    scores, details = inference.evaluate_documents(
+def _judge_task(
+    config: EvalConfig, task: Task, settings: FinetuneConfig, source: "Source", progress: Progress
+) -> "Judgement":
+    split, examples = _examples(config, task, settings, progress)
+
+    from llmctl import heads
+    from llmctl.objectives import task_objective
+    from llmctl.workflows.judge import judge
+
+    root = runs.runs_dir(config.runs_dir)
+    objective_class = task_objective(task)
+    loaded = heads.load_with_head(source, objective_class.model_class, runs_dir=root, bf16=config.bf16)
+    settings = replace(settings, max_length=_max_length(settings, task, loaded.model))
+    objective = objective_class.for_model(task, settings, loaded.tokenizer, loaded.model.config)
+    objective = objective.aligned(examples, progress)
+    run_dir = source.run
+    own = config.data is None and run_dir is not None
+    path = place_of_scores(run_dir, split, examples, own=own, progress=progress) if run_dir else None
+    return judge(
+        objective,
         loaded.model,
-        tokenize(documents, loaded.tokenizer, cache_dir=runs.cache_dir(), progress=progress),
-        max_length=max_length,
-        stride=stride,
-        batch_size=config.per_device_eval_batch_size,
-        first_token_context=inference.first_token_context(loaded.model, loaded.tokenizer),
-        num_resamples=config.num_resamples,
+        objective.encode(examples, progress=progress),
+        split=split,
+        name=source.name,
+        metrics=settings.metric or metrics_of(task),
+        num_resamples=settings.num_resamples,
         seed=config.seed,
+        path=path,
         progress=progress,
     )
-    path = _place(run_dir, config, split, documents, progress) if run_dir else None
-    result = EvalResult(
-        scores=scores,
-        split=split,
-        model=loaded.source.name,
-        data=documents.name,
-        fingerprint=documents.fingerprint,
-        path=str(path) if path else None,
-    )
-    if path:
-        _write(path, result, details)
-        progress.note(f"scores: {path}")
-    return result
 
 
-def _text_data(config: EvalConfig, recipe: TextData | None, unless: dict[str, Any]) -> TextData:
-    """What to read: ``unless``, overridden by the run's settings, then by every option off its default."""
-    settings = {item.name: getattr(recipe, item.name) for item in fields(TextData)} if recipe else {}
-    for item in fields(TextData):
-        given = getattr(config, item.name)
-        if given is not None and given != item.default:
-            settings[item.name] = given
-    return TextData(**{**unless, **settings})
+def _recipe(run_dir: RunDir | None) -> FinetuneConfig | None:
+    """The recipe of a run of ``llmctl finetune``."""
+    if run_dir is None or run_dir.command() != "finetune":
+        return None
+    return resolve(FinetuneConfig, run_dir.recipe, {})
 
 
-def _documents(config: EvalConfig, recipe: TextData | None, progress: Progress) -> tuple[str, "Documents"]:
-    """Return the split's name and its documents.
+def _settings(config: EvalConfig, recipe: FinetuneConfig | None) -> tuple[Task | None, FinetuneConfig]:
+    """The task, if there is one, and how its examples are read: the run's way, overridden by what is asked for.
 
-    The text is the run's own unless other data is named. Other data is not held out from anything: all of it
-    is scored when it has no validation split of its own, unless a held-out part is asked for by ``split``.
+    Data of one's own is read with nothing held out of it, and the run's columns are not asked of it.
     """
-    from llmctl.data.load import load_text
+    name = config.task or (recipe.task if recipe else None)
+    if name is None:
+        return None, FinetuneConfig()
+    task = find_task(name)
+    base = recipe or FinetuneConfig(task=name)
+    if config.data and recipe:
+        elsewhere: dict[str, Any] = {
+            item.name: item.default
+            for item in fields(base)
+            if item.name.endswith("_column") or item.name in ("header", "validation_data", "validation_split")
+        }
+        base = replace(base, **elsewhere)
+    if config.data and config.split is None:
+        base = replace(base, validation_fraction=0.0)
+    settings = with_given(base, config)
+    if not settings.data and not task.data:
+        raise ConfigError(f"--task {task.name} names a kind of problem: whose data?", hint="--data FILE")
+    return task, settings
 
-    own = recipe if config.data is None else None
-    nothing_held_out = {"validation_fraction": 0.0} if config.data and config.split is None else {}
-    settings = _text_data(config, own, nothing_held_out)
-    for split in [config.split] if config.split else ["validation", "train"]:
-        found = load_text(settings, progress=progress, cache_dir=runs.cache_dir(), wanted={split})
-        if split in found:
-            return split, found[split]
-    raise ConfigError(
-        f"{settings.data} has no {config.split or 'validation'} split",
-        hint="leave --split out, or name another",
+
+def _examples(
+    config: EvalConfig, task: Task, settings: FinetuneConfig, progress: Progress
+) -> "tuple[str, Examples]":
+    from llmctl.data.examples import load_examples
+
+    split, examples = one_split(
+        load_examples,
+        settings,
+        config.split,
+        name=settings.data or task.data,
+        progress=progress,
+        task=task,
     )
+    limit = config.max_eval_samples or (settings.max_eval_samples if config.data is None else None)
+    return split, examples.first(limit)
 
 
-def _window(config: EvalConfig, recipe: PretrainConfig | None, positions: int | None) -> tuple[int, int]:
-    """Return ``max_length`` and ``stride``; what is not given follows from the run, else the model."""
-    length = config.max_length or (recipe.block_size if recipe else positions or DEFAULT_MAX_LENGTH)
-    return length, config.stride or max(1, length // 2)
+def _max_length(settings: FinetuneConfig, task: Task, model: object) -> int:
+    from llmctl.inference import num_positions
 
-
-def _place(
-    run_dir: RunDir, config: EvalConfig, split: str, documents: "Documents", progress: Progress
-) -> Path:
-    """Where a run's scores go: ``eval/<split>.json`` for the text it was trained with.
-
-    Other text gets a name of its own, so that no score takes the place of another text's.
-    """
-    recorded = run_dir.read_environment().get("data", {}).get(split, {}).get("fingerprint")
-    if recorded == documents.fingerprint:
-        return run_dir.eval / f"{split}.json"
-    if config.data is None:
-        progress.warn(
-            f"the {split} text is not the one that {run_dir.name} was trained with: it has changed since"
-        )
-    name = re.sub(r"[^\w.]+", "-", Path(documents.name).name).strip("-.")[:60]
-    return run_dir.eval / f"{name}-{split}-{documents.fingerprint[:8]}.json"
-
-
-def _write(path: Path, result: EvalResult, details: "Scores") -> None:
-    """Write the scores, and beside them one line a document: its tokens, words, bytes and nats."""
-    columns = (details.nll, details.num_tokens, details.num_words, details.num_bytes)
-    names = ("nll", "num_tokens", "num_words", "num_bytes")
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    lines = [json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows]
-    try:
-        path.parent.mkdir(exist_ok=True)
-        disk.write_file(path.with_suffix(".predictions.jsonl"), "".join(lines))
-        disk.write_file(path, json.dumps(result.to_json(), indent=2) + "\n")
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}") from error
+    wanted = settings.max_length or defaults_of(task).max_length
+    return min(wanted, num_positions(model) or wanted)

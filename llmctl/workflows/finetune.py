@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from llmctl.data.examples import Examples
     from llmctl.workflows.judge import Judgement
 
+# a new model's architecture where only its size is asked for; encoders of one text are BERTs
+NEW_ARCHITECTURES = {"seq2seq": "marian", "chat": "llama"}
+
 
 @dataclass(frozen=True)
 class FinetuneResult:
@@ -92,6 +95,9 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         task = task_of(config)
         defaults = defaults_of(task)
         scratch = not config.model and shape_given(config)
+        if scratch:
+            architecture = config.architecture or NEW_ARCHITECTURES.get(KINDS[task.kind].objective, "bert")
+            config = replace(config, architecture=architecture, model_size=config.model_size or "tiny")
         return replace(
             config,
             model=None if scratch else config.model or defaults.model,
@@ -118,7 +124,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         for name, limit in (("train", config.max_train_samples), ("validation", config.max_eval_samples)):
             if limit and name in splits and limit < len(splits[name]):
                 progress.note(f"{splits[name].name}: the first {limit:,} of {len(splits[name]):,} examples")
-                splits[name] = splits[name].select(range(limit))
+                splits[name] = splits[name].first(limit)
         return splits
 
     def fitted(self, config: FinetuneConfig, progress: Progress) -> FinetuneConfig:
@@ -127,6 +133,11 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
 
         wanted = config.max_length or defaults_of(task_of(config)).max_length
         if not config.model:
+            from llmctl.architectures import check_architecture
+            from llmctl.objectives import task_objective
+
+            assert config.architecture
+            check_architecture(config.architecture, task_objective(task_of(config)).model_class)
             return replace(config, max_length=wanted)
         positions = models.positions_of(config.model, runs_dir=runs.runs_dir(config.runs_dir))
         if positions and config.max_length and config.max_length > positions:
@@ -155,6 +166,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         models.hide_bars()
         tokenizer = _tokenizer(config, run_dir, splits["train"], progress)
         objective = task_objective(task).for_training(task, config, tokenizer, splits)
+        metrics, best = _judged_by(config, task, objective)
         objective.account(splits, progress)
         account.tell_duplicates(splits, progress)
         features = {name: objective.encode(examples, progress=progress) for name, examples in splits.items()}
@@ -166,26 +178,25 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
                 "no validation split: nothing is evaluated, and the last model is kept, not the best"
             )
         else:
-            account.tell_baseline(objective, validation, config.metric, progress)
+            account.tell_baseline(objective, validation, metrics, progress)
 
         set_seed(config.seed)
         model = _model(config, objective, tokenizer, progress)
         progress.note(f"model: {models.describe(model)}")
+        objective.prepare(model)
         model = methods.apply(model, config, kind=task.kind, progress=progress)
         examples = objective.training_set(features["train"])
-        plan = self._plan(config, len(examples))
+        plan = self._plan(config, len(examples), best)
         progress.note(
             f"training: {plan.steps:,} steps of {plan.amount // training.num_processes():,} examples, "
             f"learning rate {config.learning_rate:g}"
         )
         return Prepared(tokenizer, objective, model, examples, validation, plan)
 
-    def _plan(self, config: FinetuneConfig, num_examples: int) -> Any:
+    def _plan(self, config: FinetuneConfig, num_examples: int, best: str) -> Any:
         from llmctl import training
 
         settled: Any = config
-        best = config.metric_for_best_model
-        assert best
         assert config.per_device_train_batch_size
         batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
         steps = training.total_steps(settled, num_examples)
@@ -213,7 +224,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
             model=str(trained.run_dir.model),
             steps=trained.trainer.state.global_step,
             best_epoch=_best_epoch(trained),
-            train_examples=len(ready.examples),
+            train_examples=len(ready.examples.examples),
             num_parameters=sum(parameter.numel() for parameter in parameters),
             num_trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
             judgement=judgement,
@@ -223,27 +234,45 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         return result
 
 
+def _judged_by(config: FinetuneConfig, task: Task, objective: Any) -> tuple[tuple[str, ...], str]:
+    """The metrics and the score of the best model: as asked, else the task's as the labels have it."""
+    best = config.metric_for_best_model
+    assert best
+    if config.metric == metrics_of(task) and best == best_metric_of(task):
+        return metrics_of(objective.task), best_metric_of(objective.task)
+    return config.metric, best
+
+
 def _tokenizer(
     config: FinetuneConfig, run_dir: RunDir, train_examples: "Examples", progress: Progress
 ) -> Any:
-    """The tokenizer that was asked for, or the model's; it is kept in the run."""
-    from llmctl import models
+    """The tokenizer that was asked for, the model's, or one trained on the examples; it is kept in the run."""
+    from llmctl import models, tokenization
 
     place = runs.runs_dir(config.runs_dir)
     if run_dir.tokenizer.is_dir():
         return models.load_tokenizer(str(run_dir.tokenizer), runs_dir=place)
-    source = config.tokenizer or config.model
-    assert source
-    tokenizer = models.load_tokenizer(source, runs_dir=place)
+    if source := config.tokenizer or config.model:
+        tokenizer = models.load_tokenizer(source, runs_dir=place)
+    else:
+        assert config.architecture
+        texts = train_examples.documents()
+        tokenizer = tokenization.train(texts, config, config.architecture, progress=progress)
     train.keep_tokenizer(run_dir, tokenizer)
     return tokenizer
 
 
 def _model(config: FinetuneConfig, objective: Any, tokenizer: Any, progress: Progress) -> Any:
-    """A trained body with a head for the objective."""
+    """A trained body with a head for the objective, or a new model."""
     from llmctl import heads, models
 
-    assert config.model
+    assert config.max_length
+    if not config.model:
+        longest = max(config.max_length, getattr(objective, "max_target_length", 0))
+        settings = objective.model_settings()
+        return models.new_model(
+            config, tokenizer, model_class=objective.model_class, block_size=longest, **settings
+        )
     found = models.find_source(config.model, runs.runs_dir(config.runs_dir))
     model = heads.load_with_new_head(found, objective.model_class, objective.model_settings(), progress)
     models.check_vocabulary(tokenizer, model, config.model)
@@ -263,6 +292,7 @@ def _judge(config: FinetuneConfig, ready: Prepared, trained: Trained, progress: 
 
     run_dir = trained.run_dir
     objective: Any = ready.objective
+    metrics, _ = _judged_by(config, task_of(config), objective)
     loaded = heads.load_with_head(
         models.find_source(str(run_dir.path), run_dir.path.parent),
         objective.model_class,
@@ -274,7 +304,7 @@ def _judge(config: FinetuneConfig, ready: Prepared, trained: Trained, progress: 
         ready.validation,
         split="validation",
         name=str(run_dir.path),
-        metrics=config.metric,
+        metrics=metrics,
         num_resamples=config.num_resamples,
         seed=config.seed,
         path=run_dir.eval / "validation.json",

@@ -3,15 +3,18 @@
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
 from llmctl.config import GenerateConfig
 from llmctl.errors import ConfigError, DataError
 from llmctl.progress import Progress
+
+if TYPE_CHECKING:
+    from llmctl.inference import Continuation
 
 Write = Callable[[str], object]
 PROMPT_FILES = (".txt", ".jsonl")
@@ -27,8 +30,8 @@ class GenerateResult:
     num_texts: int
     seconds: float
     output_file: str | None
-    texts: tuple[dict[str, str], ...]
-    """``{"prompt", "text"}`` of each; empty where a file was read or written, which may be long."""
+    texts: tuple[dict[str, Any], ...]
+    """What a line of an output file has; empty where a file was read or written, which may be long."""
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "texts": list(self.texts)}
@@ -68,8 +71,8 @@ def run(config: GenerateConfig, *, progress: Progress, write: Write) -> Generate
 
     Args:
         write: gets what belongs on standard output. For a prompt, the prompt and its text, piece by piece as
-            it is written; several texts are parted by an empty line. For prompts of a file without an
-            ``output_file``, a JSON line for each text.
+            it is written; several texts are parted by an empty line, and ``progress`` is told which comes.
+            For prompts of a file without an ``output_file``, a JSON line for each text.
 
     Raises:
         ConfigError, RunError, DataError, ModelError: as :func:`check`, and what only prompts and model tell.
@@ -83,19 +86,17 @@ def run(config: GenerateConfig, *, progress: Progress, write: Write) -> Generate
     source = config.model or str(runs.latest_finished(root).path)
     loaded = models.load_causal_lm(source, runs_dir=root, bf16=config.bf16)
     progress.note(f"model: {loaded.source.name}" + ("" if config.model else " (the newest run)"))
-    seed = _seed(config, progress)
-
-    count, texts = 0, []
+    seed = _seed(config)
     if config.input_file or config.output_file:
         asked = [inference.Prompt(*prompt) for prompt in prompts]
         found = inference.generate_batch(
             loaded.model, loaded.tokenizer, asked, config, seed=seed or 0, progress=progress
         )
-        count = _write_lines((item.to_json() for item in found), config.output_file, write)
+        _tell_seed(config, seed, progress)
+        count, texts = _write_lines((item.to_json() for item in found), config.output_file, write), []
     else:
-        for text in _texts(loaded, prompts[0][0], config, seed or 0, progress, write):
-            texts.append({"prompt": prompts[0][0], "text": text})
-            count += 1
+        texts = [item.to_json() for item in _texts(loaded, prompts[0][0], config, seed, progress, write)]
+        count = len(texts)
     return GenerateResult(
         model=loaded.source.name,
         seed=seed,
@@ -107,27 +108,38 @@ def run(config: GenerateConfig, *, progress: Progress, write: Write) -> Generate
 
 
 def _texts(
-    loaded: Any, prompt: str, config: GenerateConfig, seed: int, progress: Progress, write: Write
-) -> Iterator[str]:
+    loaded: Any, prompt: str, config: GenerateConfig, seed: int | None, progress: Progress, write: Write
+) -> Iterator["Continuation"]:
     """Write the texts of one prompt, the only one as it comes, and yield each when it is complete."""
     from llmctl import inference
 
-    if config.num_return_sequences == 1:
-        pieces: list[str] = []
-        for piece in inference.stream(
-            loaded.model, loaded.tokenizer, prompt, config, seed=seed, progress=progress
-        ):
-            write(prompt + piece if not pieces else piece)
-            pieces.append(piece)
-        write("\n" if pieces else prompt + "\n")
-        yield "".join(pieces)
+    model, tokenizer, count = loaded.model, loaded.tokenizer, config.num_return_sequences
+    if count == 1:
+        pieces = inference.stream(model, tokenizer, prompt, config, seed=seed or 0, progress=progress)
+        _tell_seed(config, seed, progress)
+        yield _as_it_comes(pieces, prompt, write)
         return
-    found = inference.generate_batch(
-        loaded.model, loaded.tokenizer, [inference.Prompt(prompt)], config, seed=seed, progress=progress
-    )
-    for index, item in enumerate(found):
-        write(("\n" if index else "") + prompt + item.text + "\n")
-        yield item.text
+    asked = [inference.Prompt(prompt)]
+    found = inference.generate_batch(model, tokenizer, asked, config, seed=seed or 0, progress=progress)
+    _tell_seed(config, seed, progress)
+    for number, item in enumerate(found, start=1):
+        progress.note(f"--- {number} of {count}")
+        write(prompt + item.text + ("\n\n" if number < count else "\n"))
+        yield item
+
+
+def _as_it_comes(pieces: Generator[str, None, "Continuation"], prompt: str, write: Write) -> "Continuation":
+    """Write the prompt, when there is something to follow it, and the pieces; return what they came to."""
+    before = prompt
+    while True:
+        try:
+            piece = next(pieces)
+        except StopIteration as end:
+            write(before + "\n")
+            whole: Continuation = end.value
+            return whole
+        write(before + piece)
+        before = ""
 
 
 def _check_output(path: Path) -> None:
@@ -202,15 +214,17 @@ def _prompt_of(line: str, where: str) -> str:
     return found["prompt"]
 
 
-def _seed(config: GenerateConfig, progress: Progress) -> int | None:
-    """The seed that was given, else one that is drawn and told; ``None`` where nothing will be drawn."""
+def _seed(config: GenerateConfig) -> int | None:
+    """The seed that was given, else one that is drawn; ``None`` where nothing will be drawn by it."""
     if config.temperature == 0 or config.num_beams > 1:
         return None
-    if config.seed is not None:
-        return config.seed
-    seed = random.SystemRandom().randrange(2**31)
-    progress.note(f"seed: {seed} (--seed {seed} gives the same text again)")
-    return seed
+    return random.SystemRandom().randrange(2**31) if config.seed is None else config.seed
+
+
+def _tell_seed(config: GenerateConfig, seed: int | None, progress: Progress) -> None:
+    """Tell a seed that was drawn; called when the prompts are checked, as else there is no text to give again."""
+    if seed is not None and config.seed is None:
+        progress.note(f"seed: {seed} (--seed {seed} gives the same text again)")
 
 
 def _write_lines(records: Iterable[dict[str, Any]], output_file: str | None, write: Write) -> int:

@@ -112,7 +112,7 @@ def baseline(objective: "TaskObjective", features: Any, metrics: Sequence[str]) 
     if objective.task.kind == "chat":
         return {}
     labels = getattr(objective, "labels", None)
-    return majority(metrics, objective.gold(features), kind=objective.task.kind, label_names=labels)
+    return majority(metrics, objective.gold(features), kind=objective.judged_as, label_names=labels)
 
 
 def _surest_mistakes(

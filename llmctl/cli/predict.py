@@ -1,0 +1,60 @@
+"""``llmctl predict``."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from llmctl.cli.options import Verb
+from llmctl.config import PredictConfig
+from llmctl.workflows import predict
+
+if TYPE_CHECKING:
+    from llmctl.cli.console import Console
+
+
+def _run(config: PredictConfig, console: "Console") -> None:
+    result = predict.run(config, progress=console)
+    if result.output_file:
+        console.note(f"wrote {len(result.answers):,} answers to {result.output_file}")
+        if not console.as_json:
+            return
+    if config.text is not None:
+        text = _readable(result.answers[0])
+    else:  # many answers are data for the next program
+        text = "\n".join(json.dumps(answer, ensure_ascii=False) for answer in result.answers)
+    console.result(result.to_json(), text)
+
+
+def _readable(answer: dict[str, Any]) -> str:
+    """One answer for a person: the classes by probability, the entities, or the text."""
+    from llmctl.cli.console import table
+
+    if "entities" in answer:
+        rows = [
+            [
+                found["text"],
+                found["type"],
+                f"{found['start']} to {found['end']}",
+                f"{found['probability']:.3f}",
+            ]
+            for found in answer["entities"]
+        ]
+        return table(["entity", "type", "characters", "probability"], rows) if rows else "no entity"
+    if "probabilities" in answer:
+        ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
+        return table(["label", "probability"], [[name, f"{share:.4f}"] for name, share in ranked])
+    told = answer["predicted"]
+    shown = str(told) if told != "" else "no answer"
+    return shown + (f"  ({answer['probability']:.3f})" if "probability" in answer else "")
+
+
+PREDICT = Verb(
+    PredictConfig,
+    _run,
+    check=predict.check,
+    examples=(
+        'llmctl predict "a film to remember"                     # the newest run of finetune',
+        'llmctl predict "Ada lived in London." --model runs/ner',
+        'llmctl predict "Ada was born in 1815." --question "When was Ada born?" --model runs/qa',
+        "llmctl predict --input-file texts.jsonl --output-file answers.jsonl --model runs/reviews",
+    ),
+)

@@ -1,0 +1,320 @@
+"""Sequence to sequence: a text written for a text by an encoder-decoder (Vaswani et al., 2017; Raffel et al., 2020)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from accelerate.utils import extract_model_from_parallel
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from llmctl.errors import ConfigError, ModelError
+from llmctl.metrics import Scores, compute
+from llmctl.objectives.features import Cut, TokenRows, pad
+from llmctl.objectives.languages import languages, set_languages, usual_prefix
+from llmctl.objectives.task import IGNORED, Answered, Features, Predictions, TaskObjective
+from llmctl.progress import Progress
+from llmctl.tasks import Task
+
+if TYPE_CHECKING:
+    from llmctl.data.examples import Examples
+
+DEFAULT_TARGET_LENGTH = 128
+_TEXTS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class PairFeatures(Features):
+    """Encoded texts, and the texts to write for them.
+
+    Attributes:
+        examples: what they were made of.
+        sources: token ids of the texts to read.
+        targets: token ids of the texts to write, with the token that ends them; ``None`` unlabelled.
+    """
+
+    examples: "Examples"
+    sources: TokenRows
+    targets: TokenRows | None
+
+    @property
+    def lengths(self) -> np.ndarray:  # type: ignore[override]
+        return self.sources.lengths
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row: dict[str, Any] = self.sources[index]
+        return row if self.targets is None else {**row, "labels": self.targets[index]["input_ids"]}
+
+
+@dataclass(frozen=True)
+class LearntPairs(PairFeatures):
+    """The same, in batches alike on both sides.
+
+    Sorted by source alone, Multi30k pads half as many target tokens again as there are; by the longer side, a tenth
+    on either side.
+    """
+
+    @property
+    def lengths(self) -> np.ndarray:  # type: ignore[override]
+        """(N,) float64: tokens of the longer side, and as a fraction those of the shorter."""
+        assert self.targets is not None
+        sources, targets = self.sources.lengths, self.targets.lengths
+        longer = np.maximum(sources, targets)
+        return longer + np.minimum(sources, targets) / (1 + longer.max(initial=0))
+
+
+@dataclass(frozen=True)
+class Seq2Seq(TaskObjective):
+    """The encoder reads a text, the decoder writes another.
+
+    Attributes:
+        prefix: said before each text to read.
+        target_code: id of the token that marks the language to write, for tokenizers that have such.
+        label_smoothing: share of the target's probability that is spread over the vocabulary, in training.
+    """
+
+    prefix: str = ""
+    target_code: int | None = None
+    label_smoothing: float = 0.0
+
+    model_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
+
+    @classmethod
+    def for_training(cls, task: Task, config: Any, tokenizer: Any, splits: Mapping[str, "Examples"]) -> Self:
+        prefix = config.prefix
+        if prefix is None:
+            prefix = "" if config.architecture else usual_prefix(task, config, tokenizer)
+        return cls(
+            task=task,
+            settings=config,
+            tokenizer=tokenizer,
+            batch_size=config.per_device_eval_batch_size,
+            prefix=prefix,
+            target_code=set_languages(tokenizer, *languages(task, config)),
+            label_smoothing=config.label_smoothing_factor,
+        )
+
+    @classmethod
+    def for_model(cls, task: Task, config: Any, tokenizer: Any, model_config: Any) -> Self:
+        if not model_config.is_encoder_decoder:
+            raise ModelError(
+                f"{model_config.model_type} models have no encoder and decoder: they cannot write a text for a text",
+                hint="choose a t5, bart or marian model",
+            )
+        prefix = config.prefix
+        if prefix is None:  # what it was fine-tuned with, see prepare
+            prefix = getattr(model_config, "prefix", None)
+        if prefix is None:
+            prefix = usual_prefix(task, config, tokenizer)
+        return cls(
+            task=task,
+            settings=config,
+            tokenizer=tokenizer,
+            batch_size=config.per_device_eval_batch_size,
+            prefix=prefix,
+            target_code=set_languages(tokenizer, *languages(task, config)),
+        )
+
+    @property
+    def max_target_length(self) -> int:
+        """Longest text to write, in tokens, with the one that ends it."""
+        return self.settings.max_target_length or DEFAULT_TARGET_LENGTH
+
+    def model_settings(self) -> dict[str, Any]:
+        return {}
+
+    def prepare(self, model: Any) -> None:
+        """Have the model's own settings say how it is used, so that plain ``generate`` writes what we write.
+
+        Raises:
+            ConfigError: the model has too few positions for what is to be written.
+        """
+        positions = getattr(model.config, "max_position_embeddings", None)
+        if positions and self.max_target_length > positions:
+            raise ConfigError(
+                f"max_target_length {self.max_target_length} is beyond the model's {positions} positions",
+                hint=f"--max-target-length {positions}",
+            )
+        model.config.prefix = self.prefix
+        for name, value in self._generation().items():
+            setattr(model.generation_config, name, value)
+
+    def account(self, splits: Mapping[str, "Examples"], progress: Progress) -> None:
+        for examples in splits.values():
+            progress.note(f"{examples.name}: {len(examples):,} examples" + _odd(examples))
+        if self.prefix:
+            progress.note(f"before each text stands {self.prefix!r} (--prefix overrides)")
+
+    def encode(self, examples: "Examples", *, progress: Progress) -> PairFeatures:
+        max_length = self.settings.max_length
+        assert max_length
+        texts = [self.prefix + text for text in examples.column("text")]
+        sources, cut = self._encoded(texts, max_length)
+        cut.tell(examples.name, len(sources), max_length, progress)
+        if not examples.labelled:
+            return PairFeatures(examples, sources, None)
+        targets, cut = self._encoded(examples.column("target"), self.max_target_length, target=True)
+        if cut.rows:
+            progress.warn(
+                f"{examples.name}: {cut.rows:,} of {len(targets):,} texts to write are longer than max_target_length "
+                f"{self.max_target_length} and were cut: {cut.tokens:,} tokens are not learnt"
+            )
+        middle, most, longest = np.quantile(targets.lengths, [0.5, 0.95, 1])
+        progress.note(
+            f"{examples.name}: tokens to write: median {middle:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}"
+        )
+        return PairFeatures(examples, sources, targets)
+
+    def _encoded(
+        self, texts: Sequence[str], max_length: int, *, target: bool = False
+    ) -> tuple[TokenRows, Cut]:
+        """Encode through the tokenizer's own call, which alone knows the marks of a target; slow ones have no other."""
+
+        def call(batch: Sequence[str], **settings: Any) -> list[list[int]]:
+            side = {"text_target": list(batch)} if target else {"text": list(batch)}
+            ids: list[list[int]] = self.tokenizer(
+                **side, padding=False, return_attention_mask=False, verbose=False, **settings
+            )["input_ids"]
+            return ids
+
+        rows: list[list[int]] = []
+        cut_rows = cut_tokens = 0
+        for begin in range(0, len(texts), _TEXTS_AT_ONCE):
+            part = call(texts[begin : begin + _TEXTS_AT_ONCE], truncation=False)
+            long = [place for place, row in enumerate(part) if len(row) > max_length]
+            shortened = (
+                call([texts[begin + place] for place in long], truncation=True, max_length=max_length)
+                if long
+                else []
+            )
+            for place, row in zip(long, shortened, strict=True):
+                cut_rows, cut_tokens = cut_rows + 1, cut_tokens + len(part[place]) - len(row)
+                part[place] = row
+            rows += part
+        return TokenRows.of(rows), Cut(cut_rows, cut_tokens)
+
+    def training_set(self, features: PairFeatures) -> LearntPairs:
+        return LearntPairs(features.examples, features.sources, features.targets)
+
+    def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        batch = pad(examples, self.tokenizer.pad_token_id or 0)
+        if "labels" in examples[0]:
+            batch["labels"] = pad_sequence(
+                [example["labels"] for example in examples], batch_first=True, padding_value=IGNORED
+            )
+        return batch
+
+    def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
+        """Cross-entropy of the tokens to write, each given those before it."""
+        targets = batch["labels"]
+        total = _cross_entropy(_logits(model, batch), targets, self.label_smoothing)
+        return total / (num_items if num_items is not None else targets.ne(IGNORED).sum())
+
+    def answer(self, model: Any, batch: dict[str, Any]) -> Answered:
+        """Write a text for each; the loss is that of the gold texts."""
+        loss_sum, count = 0.0, 0
+        if (targets := batch.get("labels")) is not None:
+            loss_sum = float(_cross_entropy(_logits(model, batch), targets, 0.0))
+            count = int(targets.ne(IGNORED).sum())
+        written = model.generate(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], **self._generation()
+        )
+        texts = self.tokenizer.batch_decode(
+            written, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return Answered([text.strip() for text in texts], None, loss_sum, count)
+
+    def _generation(self) -> dict[str, Any]:
+        """How texts are written; what is not said here is the model's own, such as a least length."""
+        settings: dict[str, Any] = {
+            "max_new_tokens": self.max_target_length,
+            "max_length": None,
+            "do_sample": False,
+            "num_beams": self.settings.num_beams,
+        }
+        if (
+            self.settings.num_beams == 1
+        ):  # a checkpoint's settings of its beams, which generate would complain of
+            settings |= {"early_stopping": False, "length_penalty": 1.0}
+        if self.target_code is not None:
+            first = self.tokenizer(text_target="")["input_ids"][:1] == [self.target_code]
+            settings["forced_bos_token_id" if first else "decoder_start_token_id"] = self.target_code
+        return settings
+
+    def gold(self, features: PairFeatures) -> list[str]:
+        return features.examples.column("target")
+
+    def judge(
+        self,
+        features: PairFeatures,
+        predictions: Predictions,
+        *,
+        metrics: Sequence[str],
+        num_resamples: int,
+        seed: int,
+    ) -> Scores:
+        _, target_lang = languages(self.task, self.settings)
+        return compute(
+            metrics,
+            predictions.answers,
+            self.gold(features),
+            num_resamples=num_resamples,
+            seed=seed,
+            target_lang=target_lang,
+        )
+
+    def record(self, features: PairFeatures, predictions: Predictions, index: int) -> dict[str, Any]:
+        table = features.examples.table
+        line = {"text": table.column("text")[index].as_py(), "predicted": predictions.answers[index]}
+        if features.targets is not None:
+            line["gold"] = table.column("target")[index].as_py()
+        return line
+
+
+def _logits(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """(B, T, V) logits of the texts to write."""
+    logits: torch.Tensor = model(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        decoder_input_ids=_decoder_inputs(extract_model_from_parallel(model), batch["labels"]),
+        use_cache=False,
+    ).logits
+    return logits
+
+
+def _decoder_inputs(model: Any, targets: torch.Tensor) -> torch.Tensor:
+    """The targets (B, T) as the decoder reads them: one behind, as the family begins a text."""
+    if hasattr(model, "prepare_decoder_input_ids_from_labels"):
+        shifted: torch.Tensor = model.prepare_decoder_input_ids_from_labels(labels=targets)
+        return shifted
+    config = model.config
+    start = targets.new_full((len(targets), 1), config.decoder_start_token_id)
+    before = targets[:, :-1].masked_fill(targets[:, :-1] == IGNORED, config.pad_token_id)
+    return torch.cat([start, before], dim=1)
+
+
+def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """The sum over targets (B, T), of logits (B, T, V)."""
+    return functional.cross_entropy(
+        logits.flatten(0, 1).float(),
+        targets.flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+        label_smoothing=smoothing,
+    )
+
+
+def _odd(examples: "Examples") -> str:
+    """What is odd about pairs: texts that would be written as they are read."""
+    if not examples.labelled:
+        return ""
+    same = sum(
+        text == target
+        for text, target in zip(examples.column("text"), examples.column("target"), strict=True)
+    )
+    return f", {same:,} of them to be written as they are read" if same else ""

@@ -1,0 +1,76 @@
+"""What is judged: the data that an evaluation reads, and where its scores go."""
+
+import re
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from llmctl import runs
+from llmctl.config import EvalConfig
+from llmctl.errors import ConfigError
+from llmctl.progress import Progress
+from llmctl.runs import RunDir
+
+SPLITS = ("train", "validation", "test")
+SettingsT = TypeVar("SettingsT")
+
+
+def with_given(settings: SettingsT, config: EvalConfig) -> SettingsT:
+    """``settings``, a config, with every field of the same name that ``config`` has off its default."""
+    names = {item.name for item in fields(settings)}  # type: ignore[arg-type]
+    given = {
+        item.name: getattr(config, item.name)
+        for item in fields(config)
+        if item.name in names and getattr(config, item.name) != item.default
+    }
+    return replace(settings, **given)  # type: ignore[type-var]
+
+
+def one_split(
+    load: Callable[..., dict[str, Any]],
+    settings: Any,
+    split: str | None,
+    *,
+    name: str,
+    progress: Progress,
+    **options: Any,
+) -> tuple[str, Any]:
+    """Return the name and the content of the split that is asked for; else validation, else all there is.
+
+    Args:
+        load: ``load_text`` or ``load_examples``.
+        settings: what it reads.
+        name: of the data, for messages.
+        options: passed on to ``load``.
+
+    Raises:
+        ConfigError: there is no such split.
+    """
+    for wanted in [split] if split else ["validation", "train"]:
+        found = load(settings, **options, progress=progress, cache_dir=runs.cache_dir(), wanted={wanted})
+        if wanted in found:
+            return wanted, found[wanted]
+    raise ConfigError(
+        f"{name} has no {split or 'validation'} split", hint="leave --split out, or name another"
+    )
+
+
+def place_of_scores(run_dir: RunDir, split: str, judged: Any, *, own: bool, progress: Progress) -> Path:
+    """Where a run's scores go: ``eval/<split>.json`` for the data it was trained with.
+
+    Other data gets a name of its own, so that no score takes the place of another's.
+
+    Args:
+        judged: documents or examples.
+        own: whether no other data was asked for.
+    """
+    recorded = run_dir.read_environment().get("data", {}).get(split, {}).get("fingerprint")
+    if recorded == judged.fingerprint:
+        return run_dir.eval / f"{split}.json"
+    if own and recorded:
+        progress.warn(
+            f"the {split} data is not the one that {run_dir.name} was trained with: it has changed since"
+        )
+    name = re.sub(r"[^\w.]+", "-", Path(judged.name).name).strip("-.")[:60]
+    return run_dir.eval / f"{name}-{split}-{judged.fingerprint[:8]}.json"

@@ -1,0 +1,164 @@
+"""The perplexity of some text under a run or any causal model: ``llmctl eval`` without a task."""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmctl import disk, runs
+from llmctl.config import EvalConfig, PretrainConfig, TextData
+from llmctl.errors import ConfigError, RunError
+from llmctl.progress import Progress
+from llmctl.recipe import resolve
+from llmctl.workflows.judged import SPLITS, one_split, place_of_scores, with_given
+
+if TYPE_CHECKING:
+    from llmctl.data.load import Documents
+    from llmctl.inference import Perplexity, Scores
+
+DEFAULT_MAX_LENGTH = 1024  # for a model that knows no bound
+
+
+@dataclass(frozen=True)
+class PerplexityResult:
+    """The scores, what was scored, and where they were written (``None``: the model is no run)."""
+
+    scores: "Perplexity"
+    split: str
+    model: str
+    data: str
+    fingerprint: str
+    path: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of ``llmctl eval --json`` and of ``eval/<split>.json``."""
+        scores = self.scores
+        return {
+            "perplexity": scores.perplexity.to_json(),
+            "word_perplexity": scores.word_perplexity.to_json(),
+            "byte_perplexity": scores.byte_perplexity.to_json(),
+            "bits_per_byte": scores.bits_per_byte.to_json(),
+            "n": scores.n,
+            "num_tokens": scores.num_tokens,
+            "split": self.split,
+            "model": self.model,
+            "data": self.data,
+            "fingerprint": self.fingerprint,
+            "signature": scores.signature,
+        }
+
+
+def check(config: EvalConfig) -> None:
+    """Find what is wrong without importing the heavy libraries.
+
+    Raises:
+        ConfigError, RunError: naming the option or path.
+    """
+    from llmctl.data.sources import check_source
+    from llmctl.models import find_source
+
+    if config.stride and config.max_length and config.stride > config.max_length:
+        raise ConfigError(
+            f"stride {config.stride} is longer than max_length {config.max_length}: tokens would be left out",
+            hint=f"--stride {config.max_length}",
+        )
+    if config.split not in (None, *SPLITS):
+        raise ConfigError(f"no split {config.split!r}", hint=f"--split takes {', '.join(SPLITS)}")
+    check_source(_text_data(config, None, {}) if config.data else TextData())
+    root = runs.runs_dir(config.runs_dir)
+    if config.model is None:
+        runs.latest_finished(root)
+    else:
+        find_source(config.model, root)
+
+
+def run(config: EvalConfig, *, progress: Progress) -> PerplexityResult:
+    """Judge a model by some text; the scores of a run are kept in its ``eval/``.
+
+    Raises:
+        ConfigError, RunError, DataError, ModelError: as :func:`check`, and what only data and model tell.
+    """
+    check(config)
+    from llmctl import models
+
+    root = runs.runs_dir(config.runs_dir)
+    source = config.model or str(runs.latest_finished(root).path)
+    run_dir = models.find_source(source, root).run
+    recipe = resolve(PretrainConfig, run_dir.recipe, {}) if run_dir else None
+    split, documents = _documents(config, recipe, progress)
+
+    from llmctl import inference
+    from llmctl.data.blocks import tokenize
+
+    loaded = models.load_causal_lm(source, runs_dir=root, bf16=config.bf16)
+    progress.note(f"model: {loaded.source.name}" + ("" if config.model else " (the newest run)"))
+    max_length, stride = _window(config, recipe, inference.num_positions(loaded.model))
+    progress.note(f"data: {documents.name}: windows of {max_length} tokens, {stride} newly scored in each")
+    scores, details = inference.evaluate_documents(
+        loaded.model,
+        tokenize(documents, loaded.tokenizer, cache_dir=runs.cache_dir(), progress=progress),
+        max_length=max_length,
+        stride=stride,
+        batch_size=config.per_device_eval_batch_size,
+        first_token_context=inference.first_token_context(loaded.model, loaded.tokenizer),
+        num_resamples=config.num_resamples,
+        seed=config.seed,
+        progress=progress,
+    )
+    path = (
+        place_of_scores(run_dir, split, documents, own=config.data is None, progress=progress)
+        if run_dir
+        else None
+    )
+    result = PerplexityResult(
+        scores=scores,
+        split=split,
+        model=loaded.source.name,
+        data=documents.name,
+        fingerprint=documents.fingerprint,
+        path=str(path) if path else None,
+    )
+    if path:
+        _write(path, result, details)
+        progress.note(f"scores: {path}")
+    return result
+
+
+def _text_data(config: EvalConfig, recipe: TextData | None, unless: dict[str, Any]) -> TextData:
+    """What to read: ``unless``, overridden by the run's settings, then by every option off its default."""
+    own = {item.name: getattr(recipe, item.name) for item in fields(TextData)} if recipe else {}
+    return with_given(TextData(**{**unless, **own}), config)
+
+
+def _documents(config: EvalConfig, recipe: TextData | None, progress: Progress) -> tuple[str, "Documents"]:
+    """Return the split's name and its documents.
+
+    The text is the run's own unless other data is named. Other data is not held out from anything: all of it
+    is scored when it has no validation split of its own, unless a held-out part is asked for by ``split``.
+    """
+    from llmctl.data.load import load_text
+
+    own = recipe if config.data is None else None
+    nothing_held_out = {"validation_fraction": 0.0} if config.data and config.split is None else {}
+    settings = _text_data(config, own, nothing_held_out)
+    return one_split(load_text, settings, config.split, name=settings.data, progress=progress)
+
+
+def _window(config: EvalConfig, recipe: PretrainConfig | None, positions: int | None) -> tuple[int, int]:
+    """Return ``max_length`` and ``stride``; what is not given follows from the run, else the model."""
+    length = config.max_length or (recipe.block_size if recipe else positions or DEFAULT_MAX_LENGTH)
+    return length, config.stride or max(1, length // 2)
+
+
+def _write(path: Path, result: PerplexityResult, details: "Scores") -> None:
+    """Write the scores, and beside them one line a document: its tokens, words, bytes and nats."""
+    columns = (details.nll, details.num_tokens, details.num_words, details.num_bytes)
+    names = ("nll", "num_tokens", "num_words", "num_bytes")
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    lines = [json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows]
+    try:
+        path.parent.mkdir(exist_ok=True)
+        disk.write_file(path.with_suffix(".predictions.jsonl"), "".join(lines))
+        disk.write_file(path, json.dumps(result.to_json(), indent=2) + "\n")
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from error

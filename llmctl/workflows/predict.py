@@ -1,0 +1,240 @@
+"""The story of ``llmctl predict``: plain inputs to answers."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmctl import disk, runs
+from llmctl.config import FinetuneConfig, PredictConfig, TaskSettings
+from llmctl.errors import ConfigError, DataError, RunError
+from llmctl.progress import Progress
+from llmctl.recipe import resolve
+from llmctl.tasks import KINDS, Task, find_task
+
+if TYPE_CHECKING:
+    from llmctl.data.examples import Examples
+    from llmctl.models import LoadedModel, Source
+    from llmctl.objectives.task import TaskObjective
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """The answers, a mapping an input: the input itself, ``predicted`` or ``entities``, ``probability``, ..."""
+
+    model: str
+    kind: str
+    answers: list[dict[str, Any]]
+    output_file: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "kind": self.kind,
+            "answers": self.answers,
+            "output_file": self.output_file,
+        }
+
+
+def check(config: PredictConfig) -> None:
+    """Find what is wrong without importing the heavy libraries.
+
+    Raises:
+        ConfigError, RunError: naming the option or path.
+    """
+    if config.text is not None and config.input_file:
+        raise ConfigError("a text and --input-file: which of them?", hint="give one of the two")
+    if config.text is not None and not config.text.strip():
+        raise ConfigError("the text is empty", hint='llmctl predict "a text"')
+    if config.text is None and not config.input_file and sys.stdin.isatty():
+        raise ConfigError(
+            "no text", hint='llmctl predict "a text", --input-file FILE, or lines on the standard input'
+        )
+    if config.input_file and not Path(config.input_file).is_file():
+        raise ConfigError(
+            f"no such file: {config.input_file}", hint="one text a line in a .txt, or rows of a .jsonl"
+        )
+    if config.output_file and Path(config.output_file).exists():
+        raise ConfigError(f"{config.output_file} exists", hint="name a new file: nothing is overwritten")
+    if config.task:
+        find_task(config.task)
+    _source(config)
+
+
+def run(config: PredictConfig, *, progress: Progress) -> PredictResult:
+    """Answer one text, the lines of the standard input, or the rows of a file.
+
+    Raises:
+        ConfigError, RunError, DataError, ModelError: as :func:`check`, and what only data and model tell.
+    """
+    check(config)
+    source = _source(config)
+    from llmctl import heads, models
+    from llmctl.inference import num_positions
+    from llmctl.objectives import task_objective
+    from llmctl.tasks import defaults_of
+
+    models.hide_bars()
+    recipe = resolve(FinetuneConfig, source.run.recipe, {}) if source.run else None
+    task = _task(config, recipe, source)
+    if not config.model:
+        progress.note(f"model: {source.name} (the newest run of finetune)")
+    examples = _examples(config, task, progress)
+    objective_class = task_objective(task)
+    root = runs.runs_dir(config.runs_dir)
+    loaded: LoadedModel = heads.load_with_head(
+        source, objective_class.model_class, runs_dir=root, bf16=config.bf16
+    )
+    settings = _settings(config, recipe)
+    wanted = settings.max_length or defaults_of(task).max_length
+    settings = replace(settings, max_length=min(wanted, num_positions(loaded.model) or wanted))
+    objective = objective_class.for_model(task, settings, loaded.tokenizer, loaded.model.config)
+    answers = list(_answers(objective, loaded.model, examples, progress))
+    if config.output_file:
+        _write(Path(config.output_file), answers)
+    return PredictResult(source.name, task.kind, answers, config.output_file)
+
+
+def _source(config: PredictConfig) -> "Source":
+    from llmctl.models import find_source
+
+    root = runs.runs_dir(config.runs_dir)
+    if config.model:
+        return find_source(config.model, root)
+    for found in runs.list_runs(root):
+        if found.finished and found.command() == "finetune":
+            return find_source(str(found.path), root)
+    raise RunError(
+        f"no finished run of finetune in {root} and no model named",
+        hint="train one with 'llmctl finetune', or name one with --model",
+    )
+
+
+def _task(config: PredictConfig, recipe: FinetuneConfig | None, source: "Source") -> Task:
+    """The task that the model was trained for: as asked, as its run says, or as its config tells.
+
+    Raises:
+        ConfigError: it cannot be told, or is answered by another command.
+    """
+    from llmctl import heads
+
+    name = config.task or (recipe.task if recipe else None) or heads.kind_of_model(source)
+    if name is None:
+        raise ConfigError(
+            f"{source.name} does not tell what it was trained for", hint=f"--task {'|'.join(KINDS)}"
+        )
+    task = find_task(name)
+    if task.kind == "chat":
+        raise ConfigError(f"{source.name} writes text", hint=f'llmctl generate "..." --model {source.name}')
+    return task
+
+
+def _settings(config: PredictConfig, recipe: FinetuneConfig | None) -> FinetuneConfig:
+    """How examples become tensors: the run's way, overridden by what is asked for."""
+    from dataclasses import fields
+
+    base = recipe or FinetuneConfig()
+    given = {
+        item.name: getattr(config, item.name)
+        for item in fields(TaskSettings)
+        if getattr(config, item.name) != item.default
+    }
+    return replace(base, per_device_eval_batch_size=config.per_device_eval_batch_size, **given)
+
+
+# Inputs
+
+
+def _examples(config: PredictConfig, task: Task, progress: Progress) -> "Examples":
+    """What is asked, without labels."""
+    if config.input_file and Path(config.input_file).suffix not in (".txt", ".text"):
+        from llmctl.config import TaskData
+        from llmctl.data.examples import load_examples
+
+        data = TaskData(data=config.input_file, task=task.kind, validation_fraction=0.0)
+        kind = find_task(task.kind)
+        found = load_examples(
+            data, kind, progress=progress, cache_dir=runs.cache_dir(), wanted={"train"}, labelled=False
+        )
+        return found["train"]
+    return _unlabelled([_row(text, config, task) for text in _lines(config)], config.input_file or "input")
+
+
+def _lines(config: PredictConfig) -> list[str]:
+    """The text that was typed, else the lines of the file or the standard input that are not blank.
+
+    Raises:
+        DataError: there is none, or it is not UTF-8.
+    """
+    if config.text is not None:
+        return [config.text]
+    name = config.input_file or "the standard input"
+    try:
+        text = Path(config.input_file).read_text(encoding="utf-8") if config.input_file else sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: byte {error.object[error.start]:#04x} is not UTF-8") from error
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise DataError(f"{name}: no text in it", hint="one text a line")
+    return lines
+
+
+def _row(text: str, config: PredictConfig, task: Task) -> dict[str, Any]:
+    """The canonical columns of one input.
+
+    Raises:
+        ConfigError: the kind of problem needs more than a text.
+    """
+    if task.kind == "qa":
+        if not config.question:
+            raise ConfigError(
+                "a question is missing", hint='llmctl predict "the text" --question "What is asked?"'
+            )
+        return {"question": config.question, "context": text}
+    if task.kind == "ner":
+        from llmctl.objectives.words import split_words
+
+        return {"text": text, "tokens": [word.text for word in split_words(text)]}
+    return {"text": text} | ({} if config.text_pair is None else {"text_pair": config.text_pair})
+
+
+def _unlabelled(rows: Sequence[dict[str, Any]], name: str) -> "Examples":
+    import pyarrow
+
+    from llmctl.data.examples import Examples
+
+    table = pyarrow.Table.from_pylist([{**row, "line": number} for number, row in enumerate(rows, start=1)])
+    return Examples(name, table, None, "", (), False, ((name, False),))
+
+
+# Answers
+
+
+def _answers(
+    objective: "TaskObjective", model: Any, examples: "Examples", progress: Progress
+) -> Iterator[dict[str, Any]]:
+    features = objective.encode(examples, progress=progress)
+    predictions = objective.predict(model, features, progress=progress, with_odds=True)
+    for index in range(len(examples)):
+        line = objective.record(features, predictions, index)
+        if objective.task.kind == "ner" and "text" in examples.table.column_names:
+            from llmctl.objectives.words import split_words
+
+            text = examples.table.column("text")[index].as_py()
+            found: Any = objective
+            line = {
+                "text": text,
+                "entities": found.found_in(text, split_words(text), predictions.answers[index]),
+            }
+        yield line
+
+
+def _write(path: Path, answers: Sequence[dict[str, Any]]) -> None:
+    try:
+        with disk.staged_file(path) as file:
+            for line in answers:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
