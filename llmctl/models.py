@@ -118,6 +118,10 @@ def load_tokenizer(source: str, *, runs_dir: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             found.location, gguf_file=found.gguf_file, trust_remote_code=False
         )
+    if (
+        len(tokenizer) <= len(tokenizer.all_special_tokens) + 1
+    ):  # some families are made even of no file at all
+        raise hub.no_tokenizer(found.name)
     if not tokenizer.is_fast:
         raise ModelError(f"{source}: its tokenizer has no fast implementation (tokenizer.json)")
     return tokenizer
@@ -213,29 +217,43 @@ def load_for_training(source: str, *, runs_dir: Path) -> Any:
 
 
 def new_causal_lm(shape: ModelShape, tokenizer: Any, *, block_size: int, progress: Progress) -> Any:
-    """Make a causal language model with random weights.
+    """Make a causal language model with random weights; arguments and errors as :func:`new_model`."""
+    model = new_model(shape, tokenizer, model_class="AutoModelForCausalLM", block_size=block_size)
+    check_causal(model, f"architecture {model.config.model_type!r}")
+    if shape.dropout is None:
+        progress.note("dropout 0: a model that learns from fresh text needs none (--dropout overrides)")
+    return model
+
+
+def new_model(
+    shape: ModelShape, tokenizer: Any, *, model_class: str, block_size: int, **settings: Any
+) -> Any:
+    """Make a model with random weights.
 
     Args:
         shape: architecture and sizes; what is ``None`` comes from ``model_size``.
         tokenizer: gives the vocabulary's size and the ids of the special tokens.
+        model_class: name of the ``transformers`` Auto class that has the head.
         block_size: length of a training example; the number of positions unless ``shape`` gives one.
+        settings: what the model's config shall say besides.
 
     Raises:
         ConfigError: unknown architecture, or sizes that do not fit each other or this machine.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    import transformers
 
-    config = new_config(shape, tokenizer, vocab_size=len(tokenizer), block_size=block_size)
+    config = new_config(
+        shape, tokenizer, vocab_size=len(tokenizer), block_size=block_size, model_class=model_class
+    )
+    for name, value in settings.items():
+        setattr(config, name, value)
+    auto_class = getattr(transformers, model_class)
     with shape_errors(config.model_type):
         with torch.device("meta"):
-            parameters = AutoModelForCausalLM.from_config(config).num_parameters()
+            parameters = auto_class.from_config(config).num_parameters()
         check_memory(parameters)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    check_causal(model, f"architecture {config.model_type!r}")
-    if shape.dropout is None:
-        progress.note("dropout 0: a model that learns from fresh text needs none (--dropout overrides)")
-    return model
+        return auto_class.from_config(config, dtype=torch.float32)
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:

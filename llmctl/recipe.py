@@ -61,6 +61,10 @@ class Given:
     value: Scalar | tuple[Scalar, ...]
     where: str
 
+    def called(self, name: str) -> str:
+        """What a message begins with: the flag alone, or the line and the key ``name`` there."""
+        return self.where if self.where.startswith("-") else f"{self.where}: {name}"
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -218,10 +222,10 @@ def _convert(name: str, given: Given, annotation: Any) -> tuple[Any, str | None]
     """Return the value as the field's type, or a line that says why it is not one."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-    kind = kind_of(annotation)
+    kind, called = kind_of(annotation), given.called(name)
     if isinstance(given.value, tuple) != kind.repeated:
         if not kind.repeated:
-            return None, f"{given.where}: {name} takes one value, found a list"
+            return None, f"{called} takes one value, found a list"
         given = Given((given.value,), given.where)  # type: ignore[arg-type]
     scalars = given.value if isinstance(given.value, tuple) else (given.value,)
     values = [_plain_value(scalar, kind) for scalar in scalars]
@@ -229,15 +233,15 @@ def _convert(name: str, given: Given, annotation: Any) -> tuple[Any, str | None]
         return None, None  # null means "not given"
     for scalar, value in zip(scalars, values, strict=True):
         if isinstance(value, bool) and kind.type is not bool:
-            return None, f"{given.where}: {name} should be {_article(kind)}, found {scalar.text}"
+            return None, f"{called} should be {_article(kind)}, found {scalar.text}"
         if kind.type is bool and not isinstance(value, bool):
-            return None, f"{given.where}: {name} should be true or false, found {scalar.text!r}"
+            return None, f"{called} should be true or false, found {scalar.text!r}"
     value = tuple(values) if kind.repeated else values[0]
     try:
         config = ConfigDict(allow_inf_nan=False)
         return TypeAdapter(annotation, config=config).validate_python(value), None
     except ValidationError as error:
-        return None, f"{given.where}: {name} {_explain(error, kind, [s.text for s in scalars])}"
+        return None, f"{called} {_explain(error, kind, [s.text for s in scalars])}"
 
 
 def _plain_value(scalar: Scalar, kind: Kind) -> Any:

@@ -40,6 +40,7 @@ LIBRARIES = (
     "safetensors",
     "numpy",
 )
+_OTHER_PLACE = "choose another place: --runs-dir, or LLMCTL_RUNS_DIR"
 _NAME = re.compile(r"[\w][\w.+-]{0,127}\Z")
 
 
@@ -136,13 +137,16 @@ def check_new(root: Path, name: str) -> Path:
     """The directory of a new run ``name`` under ``root``.
 
     Raises:
-        RunError: the name is no file name, or the directory is in use.
+        RunError: the name is no file name, or the directory is in use or would be below a file.
     """
     if not _NAME.match(name):
         raise RunError(
             f"run name {name!r} is not a file name", hint="use letters, digits, '-', '_', '.' and '+'"
         )
     path = root / name
+    above = next((folder for folder in path.parents if folder.exists()), root)
+    if not above.is_dir():
+        raise RunError(f"cannot make the run directory {path}: {above} is a file", hint=_OTHER_PLACE)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunError(
             f"run directory in use: {path}",
@@ -164,7 +168,9 @@ def create(root: Path, name: str, *, recipe: str, environment: Mapping[str, Any]
         disk.write_file(run.recipe, recipe)
         disk.write_file(run.environment, json.dumps(environment, indent=2) + "\n")
     except OSError as error:
-        raise RunError(f"cannot make the run directory {path}: {error.strerror}") from error
+        raise RunError(
+            f"cannot make the run directory {path}: {error.strerror}", hint=_OTHER_PLACE
+        ) from error
     return run
 
 

@@ -24,6 +24,7 @@ from transformers import (
     ProgressCallback,
     Trainer,
     TrainerCallback,
+    TrainerState,
     TrainingArguments,
 )
 from transformers.trainer_utils import SaveStrategy
@@ -147,9 +148,10 @@ class LikeLengths(Sampler[int]):
         draw = np.random.default_rng([self.seed, self.epoch])
         order = draw.permutation(len(self.lengths))
         stretch = self.batch_size * _BATCHES_GROUPED
+        # The last stretch holds a whole batch at least, so that the batch that is not whole holds short examples.
+        cuts = range(stretch, len(order) - self.batch_size + 1, stretch)
         batches = []
-        for begin in range(0, len(order), stretch):
-            part = order[begin : begin + stretch]
+        for part in np.split(order, cuts):
             part = part[np.argsort(-self.lengths[part], kind="stable")]
             batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         whole = [batch for batch in batches if len(batch) == self.batch_size]
@@ -254,7 +256,8 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
         validated: whether there is a validation split.
 
     Raises:
-        ConfigError: the library refuses a value, or ``save_steps`` is no multiple of ``eval_steps``.
+        ConfigError: the library refuses a value, ``save_steps`` is no multiple of ``eval_steps``, or nothing is
+            evaluated that could stop the training early.
     """
     given = {item.name: getattr(config, item.name) for item in fields(Training)}
     given = {name: value for name, value in given.items() if value is not None}
@@ -264,6 +267,11 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
     given.setdefault("logging_steps", max(1, plan.steps // LOGS_A_RUN))
     given.setdefault("bf16", torch.cuda.is_available() and torch.cuda.is_bf16_supported())
     given["load_best_model_at_end"] = config.load_best_model_at_end and validated
+    if plan.patience and not validated:
+        raise ConfigError(
+            "early_stopping_patience: there is no validation split to judge by",
+            hint="leave it out, or --validation-data FILE",
+        )
     if given["load_best_model_at_end"] and given["save_steps"] % given["eval_steps"]:
         raise ConfigError(
             f"save_steps {given['save_steps']} is no multiple of eval_steps {given['eval_steps']}, "
@@ -291,7 +299,19 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
 def last_checkpoint(run: RunDir) -> Path | None:
     """The newest complete checkpoint: the one of the highest step whose state, written last, is there."""
     complete = [path.parent for path in run.checkpoints.glob("checkpoint-*/trainer_state.json")]
-    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return max(complete, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was saved at."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _restore(trainer: ObjectiveTrainer, checkpoint: Path) -> None:
+    """Leave the trainer as the last step left it: Trainer itself would train one step more."""
+    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    trainer._load_from_checkpoint(str(checkpoint.parent / Path(best).name if best else checkpoint))
 
 
 def fit(
@@ -329,7 +349,10 @@ def fit(
         )
         if plan.patience:
             trainer.add_callback(EarlyStoppingCallback(plan.patience))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if checkpoint and step_of(checkpoint) >= plan.steps:
+            _restore(trainer, checkpoint)
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if stop.number is not None and trainer.state.global_step < plan.steps:
         raise StoppedError(trainer.state.global_step, run, stop.number, command)
     return trainer

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM
 
 from llmctl import architectures, disk, models, runs
 from llmctl.config import ModelShape
 from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
 from llmctl.progress import SILENT
+from tests.tiny import gpt2
 
 
 class Vocabulary:
@@ -29,7 +30,10 @@ def new(**shape: Any) -> Any:
     return models.new_causal_lm(ModelShape(**shape), Vocabulary(), block_size=32, progress=SILENT)
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen3", "gpt_neox", "opt", "gemma2", "olmo2"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["gpt2", "llama", "qwen2", "qwen3", "gpt_neo", "gpt_neox", "opt", "gemma2", "olmo2", "bloom", "phi"],
+)
 def test_a_family_takes_the_shape_that_is_asked_for(architecture: str) -> None:
     model = new(architecture=architecture, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
     config = model.config
@@ -89,19 +93,16 @@ def test_a_model_beyond_this_machine_is_refused_before_memory_is_taken() -> None
         new(hidden_size=65536, num_hidden_layers=200, num_attention_heads=64)
 
 
-def save(tmp_path: Path, **config: int) -> Path:
-    model = GPT2LMHeadModel(
-        GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=config.get("vocab_size", 50), n_positions=32)
-    )
-    model.save_pretrained(tmp_path / "m")
+def save(tmp_path: Path) -> Path:
+    gpt2(n_layer=1, vocab_size=50, bos_token_id=0, eos_token_id=0).save_pretrained(tmp_path / "m")
     return tmp_path / "m"
 
 
 def test_positions_and_vocabulary_are_compared_with_the_models(tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(save(tmp_path))
-    with pytest.raises(ConfigError, match="block_size 64 is beyond the model's 32 positions"):
-        models.check_positions(model, 64)
-    with pytest.raises(ModelError, match="300 tokens, m 50 embeddings"):
+    with pytest.raises(ConfigError, match="block_size 65 is beyond the model's 64 positions"):
+        models.check_positions(model, 65)
+    with pytest.raises(ModelError, match="the id 299, m has 50 embeddings"):
         models.check_vocabulary(Vocabulary(), model, "m")
 
 

@@ -82,7 +82,7 @@ def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     lines = str(caught.value).splitlines()
     assert lines[0] == f"11 problems in {recipe}:"
     expected = [
-        "--weight-decay: weight_decay should be 0 or more, found -2",
+        "--weight-decay should be 0 or more, found -2",
         f"{recipe}:1: unknown key 'learnin_rate'; did you mean learning_rate?",
         f"{recipe}:2: seed should be 0 or more, found -1",
         f"{recipe}:3: lr_scheduler_type should be one of linear, cosine, constant, constant_with_warmup, "

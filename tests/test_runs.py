@@ -34,6 +34,26 @@ def test_a_used_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+def test_a_place_below_a_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file.txt").write_text("mine")
+    for root in (tmp_path / "file.txt", tmp_path / "file.txt" / "deep" / "runs"):
+        with pytest.raises(RunError, match=r"file\.txt is a file") as caught:
+            runs.create(root, "one", recipe="", environment={})
+        assert "--runs-dir" in str(caught.value.hint)
+
+
+def test_a_place_that_cannot_be_made_is_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(RunError, match="No space left on device") as caught:
+        runs.create(tmp_path, "one", recipe="", environment={})
+    assert "--runs-dir" in str(caught.value.hint)
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "..", ".hidden", "a b", "a\n", "", "x" * 129])
 def test_a_run_name_is_a_file_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunError, match="is not a file name"):

@@ -1,10 +1,13 @@
 """Training tokenizers: merges by hand, conventions of the families, exact round trips, bounds."""
 
 import json
+import random
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from transformers import AutoConfig, AutoTokenizer
@@ -15,6 +18,7 @@ from llmctl.data.readers import Piece
 from llmctl.errors import ConfigError
 from llmctl.progress import SILENT, Silent
 from llmctl.tokenization import feed
+from llmctl.tokenization.distinct import DistinctWords
 
 STORY = "Once upon a time there was a little fox. The fox had a red hat.\nOne day it ran away!\n" * 40
 ODD = [
@@ -82,6 +86,9 @@ def test_unigram_and_wordpiece_tell_a_small_vocabulary_too():
     ("architecture", "single", "pair", "types"),
     [
         ("gpt2", "a", "a b", None),
+        ("qwen2", "a", "a b", None),
+        ("bloom", "a", "a b", None),
+        ("opt", "</s> a", "</s> a </s> b", None),
         ("llama", "<s> a", "<s> a <s> b", None),
         ("gemma", "<bos> a", "<bos> a <bos> b", None),
         ("bert", "[CLS] a [SEP]", "[CLS] a [SEP] b [SEP]", [0, 0, 0, 1, 1]),
@@ -90,6 +97,7 @@ def test_unigram_and_wordpiece_tell_a_small_vocabulary_too():
         ("roberta", "<s> a </s>", "<s> a </s> </s> b </s>", None),
         ("bart", "<s> a </s>", "<s> a </s> </s> b </s>", None),
         ("t5", "a </s>", "a </s> b </s>", None),
+        ("marian", "a </s>", "a </s> b </s>", None),
     ],
 )
 def test_post_processor_of_the_family(architecture, single, pair, types):
@@ -211,6 +219,18 @@ def test_too_small_a_vocabulary_names_the_least():
         train(STORY, vocab_size=262, algorithm="unigram")
 
 
+def test_the_readme_names_every_architecture():
+    rows = (
+        Path(__file__)
+        .parents[1]
+        .joinpath("README.md")
+        .read_text(encoding="utf-8")
+        .partition("| conventions |")[2]
+    )
+    named = re.findall(r"[\w-]+", " ".join(re.findall(r"`([^`]+)`", rows.partition("\n\n")[0])))
+    assert sorted(set(named) - {"--architecture"}) == sorted(tokenization.FAMILIES)
+
+
 def test_unknown_architecture_suggests():
     with pytest.raises(ConfigError) as caught:
         train("a", architecture="robrta")
@@ -246,8 +266,10 @@ def test_same_text_same_tokenizer_in_every_process():
 
 @pytest.mark.parametrize(
     ("architecture", "algorithm"),
-    [("gpt2", "bpe"), ("llama", "bpe"), ("llama", "unigram"), ("qwen3", "bpe"), ("gemma", "bpe"),
-     ("bert", "wordpiece"), ("roberta", "bpe"), ("modernbert", "bpe"), ("t5", "unigram")],
+    [("gpt2", "bpe"), ("llama", "bpe"), ("llama", "unigram"), ("gemma", "bpe"),
+     ("qwen2", "bpe"), ("qwen3", "bpe"), ("opt", "bpe"), ("bloom", "bpe"), ("mistral", "bpe"), ("phi", "bpe"),
+     ("bert", "wordpiece"), ("roberta", "bpe"), ("modernbert", "bpe"), ("t5", "unigram"),
+     ("marian", "unigram")],
 )  # fmt: skip
 def test_loads_the_same_beside_the_models_config(architecture, algorithm, tmp_path):
     """AutoTokenizer picks its class by config.json; some classes rebuild the tokenizer their own way."""
@@ -259,6 +281,36 @@ def test_loads_the_same_beside_the_models_config(architecture, algorithm, tmp_pa
         assert dict(loaded(text)) == dict(tokenizer(text))
         assert dict(loaded(text, "b")) == dict(tokenizer(text, "b"))
     assert loaded.special_tokens_map == tokenizer.special_tokens_map
+
+
+def test_qwen_gets_qwens_own_tokenizer(tmp_path):
+    from transformers.models.qwen2 import Qwen2Tokenizer
+
+    progress = Notes()
+    tokenizer = train(STORY, architecture="qwen2", vocab_size=300, progress=progress)
+    assert progress.notes == ["qwen2: text is brought to NFC and cut by Qwen's pattern, digits one by one"]
+    tokens = ["<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>"]
+    assert tokenizer.convert_ids_to_tokens(range(4)) == tokens
+    assert (tokenizer.eos_token, tokenizer.pad_token, tokenizer.bos_token) == (*tokens[:2], None)
+    tokenizer.save_pretrained(tmp_path)
+    alone = AutoTokenizer.from_pretrained(tmp_path)
+    AutoConfig.for_model("qwen2").save_pretrained(tmp_path)
+    beside_a_model = AutoTokenizer.from_pretrained(tmp_path)
+    assert type(beside_a_model) is Qwen2Tokenizer
+    chat = "<|im_start|>user\nIt's 2024, isn't it?\n\n<|im_end|>\n e\u0301\tx  y<|endoftext|>"
+    ids = tokenizer(chat)["input_ids"]
+    assert tokenizer.decode(ids) == chat.replace("e\u0301", "é")
+    for loaded in (alone, beside_a_model):
+        assert loaded(chat)["input_ids"] == ids
+        assert loaded.special_tokens_map == tokenizer.special_tokens_map
+        assert set(loaded.all_special_ids) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("options", [{"algorithm": "unigram"}, {"normalizer": "lowercase"}])
+def test_what_the_library_would_not_load_for_qwen_is_refused(options):
+    with pytest.raises(ConfigError, match="'qwen2' takes byte-level BPE over NFC text, not") as caught:
+        train(STORY, architecture="qwen2", **options)
+    assert "another --architecture" in caught.value.hint
 
 
 def test_unigram_learns_from_a_sample_of_a_large_text(monkeypatch):
@@ -281,6 +333,42 @@ def test_distinct_words_are_bounded(monkeypatch):
     assert stream.dropped_words == 2
     train("old words", "old new newer", progress=progress)
     assert progress.notes[0] == "to bound the memory, 2 rare words of the text were not learnt from"
+
+
+def keep_known(text: str, known: set[str]) -> tuple[str, int]:
+    """What :meth:`DistinctWords.keep_known` should give, word by word."""
+    lines = [line.split(" ") for line in text.split("\n")]
+    kept = [[word for word in line if not word or word in known] for line in lines]
+    return "\n".join(map(" ".join, kept)), sum(map(len, lines)) - sum(map(len, kept))
+
+
+def test_unknown_words_are_left_out_as_word_by_word():
+    draw = random.Random(0)
+    words = ["a", "the", "né", "日本", "x" * 300, "un", "known", "wörter", "new"]
+    known = set(words[:5])
+    distinct = DistinctWords()
+    assert distinct.add(" ".join(words[:5]) + " a a") == sum(len(word.encode()) for word in known)
+    assert distinct.add("the a") == 0
+    assert distinct.keep_known("") == ("", 0)
+    for _ in range(2000):
+        text = "".join(draw.choice([*words, *words, " ", " ", "\n"]) + draw.choice([" ", " ", "\n"])
+                       for _ in range(draw.randrange(12)))  # fmt: skip
+        assert distinct.keep_known(text) == keep_known(text, known), repr(text)
+
+
+def test_words_are_parted_by_tabs_too():
+    distinct = DistinctWords()
+    distinct.add("one\ttwo")
+    assert distinct.keep_known("one two\tnew one") == ("one two\tone", 1)
+
+
+def test_many_words_are_told_apart():
+    distinct = DistinctWords()
+    known, others = (" ".join(f"word{i}" for i in range(n, n + 100_000)) for n in (0, 100_000))
+    distinct.add(known)
+    assert distinct.keep_known(known) == (known, 0)
+    # the filter's own bound: (2 * 100,000 / 2^25)^2 of the others pass for known, some 4
+    assert distinct.keep_known(others)[1] > 99_950
 
 
 def test_progress_counts_every_byte_in_the_calling_thread():

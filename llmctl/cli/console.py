@@ -6,7 +6,9 @@ Every text that comes from data, models or file names passes :func:`sanitise` be
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +18,8 @@ from llmctl.progress import Advance
 
 # C0 (but tab and newline), DEL and C1 controls, and the bidirectional marks that can reorder a line.
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_INDENT = "    "  # of a wrapped line's further lines
+_MIN_WIDTH = 20
 _BAR_SECONDS = 10.0  # how often a non-terminal hears of a running task
 
 
@@ -27,6 +31,30 @@ def sanitise(text: str) -> str:
 def is_coloured(stream: IO[str]) -> bool:
     """Whether ``stream`` is a terminal that may be coloured (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def fitted(text: str, stream: IO[str]) -> str:
+    """``text`` with its lines wrapped at words to the width of a terminal; as it is where ``stream`` is none.
+
+    The further lines are indented. Words are never cut: a path may be longer than the terminal is wide.
+    """
+    if not stream.isatty():
+        return text
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):  # a terminal only by its word
+        width = shutil.get_terminal_size().columns
+    lines = [
+        textwrap.fill(
+            line,
+            max(width, _MIN_WIDTH),
+            subsequent_indent=_INDENT,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.split("\n")
+    ]
+    return "\n".join(lines)
 
 
 class Style:
@@ -58,18 +86,19 @@ class Console:
 
     def note(self, message: str) -> None:
         if not self.quiet:
-            self._say(message)
+            self._say(fitted(sanitise(message), sys.stderr))
 
     def warn(self, message: str) -> None:
-        self._say(f"{self._style.yellow}warning:{self._style.end} {sanitise(message)}", safe=True)
+        text = fitted(f"warning: {sanitise(message)}", sys.stderr)
+        self._say(text.replace("warning:", f"{self._style.yellow}warning:{self._style.end}", 1))
 
     def hint(self, message: str, command: str) -> None:
-        """Tell the exact next command."""
+        """Tell the exact next command, on one line, to be copied."""
         if not self.quiet:
-            self._say(f"{message}  {self._style.cyan}{sanitise(command)}{self._style.end}", safe=True)
+            self._say(f"{message}  {self._style.cyan}{sanitise(command)}{self._style.end}")
 
-    def _say(self, message: str, *, safe: bool = False) -> None:
-        print(message if safe else sanitise(message), file=sys.stderr, flush=True)
+    def _say(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
 
     def write(self, text: str) -> None:
         """Stream data to stdout; on a terminal, foreign control characters are shown, not obeyed."""
@@ -100,7 +129,7 @@ class Console:
             if time.monotonic() - told >= _BAR_SECONDS:
                 told = time.monotonic()
                 share = f" ({done / total:.0%})" if total else ""
-                self._say(f"{description}: {done:,} {unit}{share}")
+                self._say(sanitise(f"{description}: {done:,} {unit}{share}"))
 
         yield advance
 

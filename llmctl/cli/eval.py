@@ -1,6 +1,6 @@
 """``llmctl eval``."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmctl.cli.options import Verb
 from llmctl.config import EvalConfig
@@ -13,20 +13,29 @@ SCORES = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
 
 
 def _run(config: EvalConfig, console: "Console") -> None:
-    from llmctl.cli.console import table
-
     result = evaluate.run(config, progress=console)
     data = result.to_json()
+    if "perplexity" in data and "num_tokens" in data:
+        console.result(data, _perplexity(data))
+        return
+    from llmctl.cli import judgement
+
+    console.result(data, judgement.as_text(result))  # type: ignore[arg-type]
+
+
+def _perplexity(data: dict[str, Any]) -> str:
+    from llmctl.cli.console import table
+
     rows = []
     for name in SCORES:
         score = data[name]
         bounds = "" if score["low"] is None else f"{_number(score['low'])} to {_number(score['high'])}"
         value = "too large" if score["value"] is None else _number(score["value"])
         rows.append([name.replace("_", " "), value, bounds])
-    text = table([f"{result.model} on {result.split}", "score", "95 % interval"], rows)
+    text = table([f"{data['model']} on {data['split']}", "score", "95 % interval"], rows)
     plural = "" if data["n"] == 1 else "s"
     scored = f"{data['num_tokens']:,} tokens of {data['n']:,} document{plural}"
-    console.result(data, f"{text}\n\n{scored}\n{data['signature']}")
+    return f"{text}\n\n{scored}\n{data['signature']}"
 
 
 def _number(value: float) -> str:
@@ -40,6 +49,8 @@ EVAL = Verb(
     examples=(
         "llmctl eval                                   # the newest run, on its own validation text",
         "llmctl eval runs/stories --data other.txt",
+        "llmctl eval runs/reviews --data other.csv --label-column stars",
+        "llmctl eval distilbert/distilbert-base-uncased-finetuned-sst-2-english --task sst2",
         "llmctl eval HuggingFaceTB/SmolLM2-135M --data book.txt --max-length 1024 --stride 512",
     ),
 )

@@ -92,10 +92,11 @@ def _parse_and_run(arguments: list[str], name: str) -> int:
 
 
 def _show_error(message: str, hint: str | None, *, label: str = "error: ") -> None:
-    from llmctl.cli.console import Style, sanitise
+    from llmctl.cli.console import Style, fitted, sanitise
 
     style = Style(sys.stderr)
     sys.stdout.flush()
-    print(f"{style.red}{label}{style.end}{sanitise(message)}", file=sys.stderr)
+    text = fitted(label + sanitise(message), sys.stderr)
+    print(f"{style.red}{label}{style.end}{text.removeprefix(label)}", file=sys.stderr)
     if hint:
         print(f" {style.cyan}hint:{style.end} {sanitise(hint)}", file=sys.stderr)

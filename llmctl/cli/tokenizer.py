@@ -10,7 +10,7 @@ from llmctl.workflows import tokenizer
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
-    from llmctl.workflows.tokenizer import TokenizerReport
+    from llmctl.tokenization.report import TokenizerReport
 
 _BACKGROUNDS = ("\x1b[30;46m", "\x1b[30;43m", "\x1b[30;42m", "\x1b[30;45m")
 _SHOWN = 10

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,11 @@ from llmctl.tasks import Task
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from llmctl.data.documents import Documents
+
+# what is text in the canonical columns of any kind of problem
+TEXT_COLUMNS = ("text", "text_pair", "target", "tokens", "question", "context", "messages")
 
 __all__ = ["Examples", "check_examples_source", "load_examples"]
 
@@ -90,6 +95,23 @@ class Examples:
         digest = hashlib.sha256(f"{self.fingerprint} first {count}".encode()).hexdigest()[:32]
         return replace(self, table=self.table.slice(0, count), fingerprint=digest)
 
+    def documents(self) -> "Documents":
+        """All that is read or written in the examples, as text to train a tokenizer on."""
+        from llmctl.data.documents import Documents
+        from llmctl.data.readers import Piece
+
+        columns = [name for name in TEXT_COLUMNS if name in self.table.column_names]
+
+        def stream() -> Iterator[Piece]:
+            for batch in self.table.select(columns).to_batches():
+                for row in batch.to_pylist():
+                    for value in row.values():
+                        yield Piece(_as_text(value), True)
+
+        num_bytes = sum(len(piece.text.encode()) for piece in stream())
+        count = len(self) * len(columns)
+        return Documents(self.name, count, num_bytes, self.fingerprint, self.files, stream)
+
     def describe(self) -> dict[str, Any]:
         """What a run's record keeps of where its examples came from, as plain JSON."""
         return {
@@ -135,6 +157,12 @@ def load_examples(
         )
     loader = _Loader(config, task, progress, cache_dir, labelled)
     return load_splits(source_of(config, task), config, loader, wanted)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return " ".join(item if isinstance(item, str) else item["content"] for item in value or [])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from llmctl.data.sources import BuiltinSource
 from llmctl.disk import staged_file
 
-
 _GENERATORS = ("builtin.py", "stories.py", "reviews.py", "_[!_]*.py")
 
 

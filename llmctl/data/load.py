@@ -108,10 +108,10 @@ class _Loader:
         total = sum(file.size for file in split.files) if plain and split.files else None
         count = self._count(split, [split.key, limit], split.read, limit, total)
         tell_notes(self.progress, split.name, count.notes)
-        if count.num_blank:
-            self.progress.note(f"{split.name}: skipped {many(count.num_blank, 'empty document')}")
         if not count.num_documents:
             raise _no_text(split)
+        if count.num_blank:
+            self.progress.note(f"{split.name}: skipped {many(count.num_blank, 'empty document')}")
 
         def stream() -> Iterator[Piece]:
             return first(without_blank(split.read(tell_nobody)), limit)

@@ -3,7 +3,8 @@
 from llmctl.inference.generation import generate_batch, stream
 from llmctl.inference.perplexity import Perplexity, evaluate_documents, first_token_context
 from llmctl.inference.rows import Continuation, Prompt
-from llmctl.inference.scoring import Scores, evaluating, num_positions, score
+from llmctl.inference.scoring import Scores, evaluating, score
+from llmctl.limits import num_positions
 
 __all__ = [
     "Continuation",

@@ -8,7 +8,7 @@ Beam search is left to ``model.generate``.
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,7 +25,8 @@ from transformers import (
 from llmctl.config import GenerateConfig
 from llmctl.errors import ModelError
 from llmctl.inference.rows import Continuation, Prompt, Row, make_rows
-from llmctl.inference.scoring import evaluating, num_positions
+from llmctl.inference.scoring import evaluating
+from llmctl.limits import num_positions
 from llmctl.progress import SILENT, Progress
 
 _SORTED_BATCHES = 16  # prompts of like length are looked for among this many batches
@@ -39,10 +40,11 @@ def stream(
     *,
     seed: int,
     progress: Progress = SILENT,
-) -> Iterator[str]:
-    """Yield the continuation of ``prompt`` as it is written, in pieces of whole characters.
+) -> Generator[str, None, Continuation]:
+    """Yield the continuation of ``prompt`` as it is written, in pieces of whole characters, and return it whole.
 
-    Greedy when the temperature is 0. With beams the text comes as one piece.
+    The prompt is checked before the first piece is asked for. Greedy when the temperature is 0. With beams the
+    text comes as one piece.
 
     Args:
         settings: its ``max_new_tokens``, sampling settings, ``num_beams`` and ``stop`` count.
@@ -53,12 +55,17 @@ def stream(
         ModelError: the model's output is not a number, or the tokenizer is another model's.
     """
     row = make_rows(model, tokenizer, [Prompt(prompt)], settings, seed, progress)[0]
+    return _streamed(model, row, settings)
+
+
+def _streamed(model: Any, row: Row, settings: GenerateConfig) -> Generator[str, None, Continuation]:
     if settings.num_beams > 1:
         yield _beams(model, [row], settings)[0].text
-        return
-    for pieces in _advance(model, [row], settings):
-        if pieces[0]:
-            yield pieces[0]
+    else:
+        for pieces in _advance(model, [row], settings):
+            if pieces[0]:
+                yield pieces[0]
+    return row.continuation()
 
 
 def generate_batch(
@@ -76,10 +83,16 @@ def generate_batch(
     random stream. Prompts of like length are continued together, ``settings.batch_size`` at once.
 
     Raises:
-        ConfigError, ModelError: as :func:`stream`; all prompts are checked first.
+        ConfigError, ModelError: as :func:`stream`; all prompts are checked before the first text is asked for.
     """
-    count = settings.num_return_sequences
     rows = make_rows(model, tokenizer, prompts, settings, seed, progress)
+    return _written(model, rows, settings, progress)
+
+
+def _written(
+    model: Any, rows: list[Row], settings: GenerateConfig, progress: Progress
+) -> Iterator[Continuation]:
+    count = settings.num_return_sequences
     size = settings.batch_size * count
     with progress.bar("generating", len(rows), "texts") as advance:
         for begin in range(0, len(rows), size * _SORTED_BATCHES):
@@ -104,12 +117,11 @@ def _advance(model: Any, rows: list[Row], settings: GenerateConfig) -> Iterator[
         ids, mask = _pad_left(rows, model.device)
         processors = _processors(settings, mask)
         takes = inspect.signature(model.forward).parameters
+        positions = num_positions(model)
         fixed = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         read, cache = ids, None
         while True:
-            padding = (
-                {} if mask is None else _padding_arguments(mask, read.shape[1], takes, num_positions(model))
-            )
+            padding = {} if mask is None else _padding_arguments(mask, read.shape[1], takes, positions)
             output = model(input_ids=read, past_key_values=cache, use_cache=True, **padding, **fixed)
             scores = processors(ids, output.logits[:, -1].float())
             token = _choose(scores, rows, greedy=settings.temperature == 0)

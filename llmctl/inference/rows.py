@@ -10,8 +10,8 @@ import torch
 
 from llmctl.config import GenerateConfig
 from llmctl.errors import ConfigError
-from llmctl.inference.scoring import check_ids, num_positions
 from llmctl.inference.text import Detokenizer, StopCutter
+from llmctl.limits import check_ids, num_positions
 from llmctl.progress import Progress
 
 FinishReason = Literal["eos", "stop", "length"]
@@ -98,7 +98,7 @@ def make_rows(
     rows, cut = [], 0
     for prompt in prompts:
         ids = _encode(tokenizer, prompt)
-        check_ids(model, max(ids))
+        check_ids(model, max(ids) + 1)
         limit = settings.max_new_tokens
         if positions is not None:
             if len(ids) > positions:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from llmctl.errors import ConfigError, ModelError
+from llmctl.limits import check_ids, num_positions
 from llmctl.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def score(
         ModelError: the tokenizer has ids that the model lacks, or the likelihood is not a number.
     """
     _check_window(model, max_length, stride)
-    _check_vocabulary(model, documents.tokens)
+    if len(documents.tokens):
+        check_ids(model, int(documents.tokens.max()) + 1)
     begins = np.concatenate([[0], documents.ends[:-1]]).astype(np.int64) + documents.prefix_length
     lengths = documents.ends - documents.suffix_length - begins
     has_context = documents.prefix_length > 0 or first_token_context is not None
@@ -147,26 +149,6 @@ def evaluating(model: Any) -> Iterator[None]:
         model.train(was_training)
 
 
-def num_positions(model: Any) -> int | None:
-    """The longest text that the model can read, in tokens; ``None`` if it knows no bound."""
-    positions = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-    return positions if positions and positions > 0 else None
-
-
-def check_ids(model: Any, highest: int) -> None:
-    """Refuse token ids that the model has no embedding for.
-
-    Raises:
-        ModelError: naming both numbers.
-    """
-    known = model.get_input_embeddings().weight.shape[0]
-    if highest >= known:
-        raise ModelError(
-            f"the tokenizer gives the id {highest}, the model has {known} embeddings",
-            hint="use the tokenizer that the model was trained with",
-        )
-
-
 def _check_window(model: Any, max_length: int, stride: int) -> None:
     positions = num_positions(model)
     if positions is not None and max_length > positions:
@@ -179,11 +161,6 @@ def _check_window(model: Any, max_length: int, stride: int) -> None:
             f"stride {stride} is longer than max_length {max_length}: tokens would be left out",
             hint=f"use --stride {max_length} or less",
         )
-
-
-def _check_vocabulary(model: Any, tokens: np.ndarray) -> None:
-    if len(tokens):
-        check_ids(model, int(tokens.max()))
 
 
 def _plan(lengths: np.ndarray, max_length: int, stride: int, has_context: bool) -> _Windows:

@@ -2,7 +2,8 @@
 
 Three algorithms of the ``tokenizers`` library:
 
-- ``bpe``: byte-level BPE as GPT-2 has it (no prefix space, all 256 bytes): any text comes back exactly.
+- ``bpe``: byte-level BPE as GPT-2 has it (no prefix space, all 256 bytes): any text comes back exactly. Qwen's
+  models get Qwen's splitting and NFC.
 - ``wordpiece``: BERT's; text is cleaned and split at white space and punctuation, so spaces are lost.
 - ``unigram``: SentencePiece's, over words with their leading space, line breaks being words of their own,
   and the 256 bytes as a fallback: any text comes back exactly, but for U+2581, which stands for a space.
@@ -10,16 +11,17 @@ Three algorithms of the ``tokenizers`` library:
 Token ids are reproducible: the same text and settings give the same tokenizer in every process.
 """
 
-from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from llmctl.config import TokenizerTraining
 from llmctl.data.documents import Documents
+from llmctl.errors import ConfigError
 from llmctl.progress import Progress
 from llmctl.tokenization.algorithms import Plan, check_size, train_bpe, train_unigram, train_wordpiece
 from llmctl.tokenization.families import FAMILIES, Family, family_of
 
-__all__ = ["FAMILIES", "Family", "check", "family_of", "token_texts", "train"]
+__all__ = ["FAMILIES", "Family", "check", "family_of", "train"]
 
 _UNK = "<unk>"  # where the family has none of its own and the algorithm needs one
 
@@ -28,10 +30,13 @@ def check(config: TokenizerTraining, architecture: str) -> None:
     """Refuse, before any text is read, what cannot be trained.
 
     Raises:
-        ConfigError: unknown architecture, or ``vocab_size`` cannot hold the 256 bytes and the special tokens.
+        ConfigError: unknown architecture, ``vocab_size`` cannot hold the 256 bytes and the special tokens, or
+            the library would not load such a tokenizer for this architecture.
     """
-    special = _special_tokens(config, family_of(architecture))
-    least = len(special) + family_of(architecture).sentinels
+    family = family_of(architecture)
+    if family.splits_as_qwen:
+        _check_qwen(config, architecture)
+    least = len(_special_tokens(config, family)) + family.sentinels
     least += {"bpe": 256, "wordpiece": 1, "unigram": 257}[config.algorithm]
     check_size(config.vocab_size, least, "the bytes and the special tokens")
 
@@ -54,11 +59,15 @@ def train(documents: Documents, config: TokenizerTraining, architecture: str, *,
     """
     check(config, architecture)
     family = family_of(architecture)
+    if family.splits_as_qwen:
+        config = replace(config, normalizer="nfc")
+        progress.note(f"{architecture}: text is brought to NFC and cut by Qwen's pattern, digits one by one")
     plan = Plan(
         config,
         _special_tokens(config, family),
         family.roles.get("unk_token", _UNK),
         config.vocab_size - family.sentinels,
+        family.splits_as_qwen,
     )
     learn = {"bpe": train_bpe, "wordpiece": train_wordpiece, "unigram": train_unigram}[config.algorithm]
     tokenizer = _dress(learn(documents, plan, progress), family, plan)
@@ -71,9 +80,20 @@ def train(documents: Documents, config: TokenizerTraining, architecture: str, *,
     return tokenizer
 
 
+def _check_qwen(config: TokenizerTraining, architecture: str) -> None:
+    why = f"architecture {architecture!r} takes byte-level BPE over NFC text"
+    if config.algorithm != "bpe":
+        raise ConfigError(f"{why}, not {config.algorithm}", hint="--algorithm bpe, or another --architecture")
+    if config.normalizer not in ("none", "nfc"):
+        raise ConfigError(
+            f"{why}, not --normalizer {config.normalizer}",
+            hint="leave it out, or choose another --architecture",
+        )
+
+
 def _special_tokens(config: TokenizerTraining, family: Family) -> list[str]:
     """The family's tokens and the user's, in the order of their ids, each once."""
-    tokens = list(family.roles.values())
+    tokens = [*family.roles.values(), *family.further]
     if config.algorithm != "bpe" and "unk_token" not in family.roles:
         tokens.append(_UNK)
     return list(dict.fromkeys([*tokens, *config.special_tokens]))
@@ -110,10 +130,3 @@ def _dress(tokenizer: Any, family: Family, plan: Plan) -> Any:
         extra_special_tokens=[added[token] for token in extra],
         **{role: added[token] for role, token in roles.items()},
     )
-
-
-def token_texts(tokenizer: Any, ids: Iterable[int]) -> list[str]:
-    """What each token stands for, as text; bytes that are no character by themselves come as U+FFFD."""
-    batch = [[token_id] for token_id in ids]
-    texts: list[str] = tokenizer.backend_tokenizer.decode_batch(batch, skip_special_tokens=False)
-    return texts

@@ -25,12 +25,14 @@ class Plan:
         special: the special tokens that come first, in the order of their ids.
         unk: the one of them that stands for unknown characters; byte-level BPE needs none.
         size: ids to fill, special tokens included, what is added at the end not.
+        splits_as_qwen: words are cut by Qwen's pattern, not GPT-2's.
     """
 
     config: TokenizerTraining
     special: list[str]
     unk: str
     size: int
+    splits_as_qwen: bool = False
 
 
 def check_size(vocab_size: int, least: int, what: str) -> None:
@@ -47,7 +49,9 @@ def train_bpe(documents: Documents, plan: Plan, progress: Progress) -> Any:
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = _normalizer(plan.config.normalizer)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = (
+        _qwen_splitting() if plan.splits_as_qwen else pre_tokenizers.ByteLevel(add_prefix_space=False)
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=plan.size,
@@ -58,6 +62,14 @@ def train_bpe(documents: Documents, plan: Plan, progress: Progress) -> Any:
     )
     learn(tokenizer, trainer, documents, progress)
     return tokenizer
+
+
+def _qwen_splitting() -> Any:
+    from tokenizers import Regex, pre_tokenizers
+    from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+    cut = pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), "isolated")
+    return pre_tokenizers.Sequence([cut, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
 def train_wordpiece(documents: Documents, plan: Plan, progress: Progress) -> Any:

@@ -18,6 +18,9 @@ class Family:
         token_types: the models take ``token_type_ids``.
         mask_takes_space: the mask token swallows the space before it.
         sentinels: T5's ``<extra_id_N>``, at the end of the vocabulary, number 0 last.
+        further: special tokens that play no role, whose ids follow.
+        splits_as_qwen: byte-level BPE over NFC text cut by Qwen's pattern, and nothing else: beside the model's
+            config transformers rebuilds any tokenizer so, and would not load another as it was trained.
     """
 
     roles: Mapping[str, str]
@@ -26,10 +29,23 @@ class Family:
     token_types: bool = False
     mask_takes_space: bool = False
     sentinels: int = 0
+    further: tuple[str, ...] = ()
+    splits_as_qwen: bool = False
 
 
 # Every family has a padding token that is not its end-of-text token: masking padding never hides an ending.
 _GPT2 = Family({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|pad|>"})
+_QWEN = Family(
+    {"eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<|pad|>"},
+    further=("<|im_start|>", "<|im_end|>"),
+    splits_as_qwen=True,
+)
+_OPT = Family(
+    {"pad_token": "<pad>", "bos_token": "</s>", "eos_token": "</s>", "unk_token": "</s>"},
+    single="</s>:0 $A:0",
+    pair="</s>:0 $A:0 </s>:1 $B:1",
+)
+_BLOOM = Family({"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"})
 _LLAMA = Family(
     {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"},
     single="<s>:0 $A:0",
@@ -75,19 +91,23 @@ _T5 = Family(
     pair="$A:0 </s>:0 $B:0 </s>:0",
     sentinels=100,
 )
+_PEGASUS = replace(_T5, sentinels=0)
 
-# qwen2 is left out: beside its config transformers 5 rebuilds any tokenizer with Qwen's own splitting.
 _ARCHITECTURES = (
-    (_GPT2, "gpt2 gpt_neo gptj gpt_neox gpt_bigcode codegen phi starcoder2 olmo olmo2 olmo3 stablelm"),
-    (_GPT2, "mamba mamba2 mpt falcon qwen3 qwen3_moe"),
+    (_GPT2, "gpt2 gpt_neo gptj gpt_neox gpt_bigcode codegen phi starcoder2 olmo olmo2 olmo3 olmoe"),
+    (_GPT2, "stablelm mamba mamba2 falcon_mamba mpt falcon"),
+    (_QWEN, "qwen2 qwen2_moe qwen3 qwen3_moe qwen3_next"),
+    (_OPT, "opt"),
+    (_BLOOM, "bloom"),
     (_LLAMA, "llama mistral mixtral ministral granite phi3 smollm3"),
     (_GEMMA, "gemma gemma2 gemma3 gemma3_text recurrent_gemma"),
-    (_BERT, "bert electra convbert mobilebert megatron-bert ernie deberta deberta-v2"),
+    (_BERT, "bert squeezebert electra convbert mobilebert megatron-bert ernie deberta deberta-v2"),
     (_DISTILBERT, "distilbert"),
     (_MODERNBERT, "modernbert"),
     (_ALBERT, "albert"),
-    (_ROBERTA, "roberta xlm-roberta roberta-prelayernorm longformer camembert bart led"),
+    (_ROBERTA, "roberta xlm-roberta xlm-roberta-xl roberta-prelayernorm longformer camembert bart led"),
     (_T5, "t5 mt5 umt5 switch_transformers longt5"),
+    (_PEGASUS, "pegasus marian"),
 )
 FAMILIES = {name: family for family, names in _ARCHITECTURES for name in names.split()}
 

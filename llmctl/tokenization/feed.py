@@ -11,7 +11,8 @@ from llmctl.progress import Progress
 
 # The library needs about 100 bytes of memory for each byte of each distinct word: this bounds it below 1 GiB.
 MAX_DISTINCT_BYTES = 8_000_000
-_PROBE_EVERY = 8  # pieces; looking at every one would cost a sixth of the training time
+_PROBE_EVERY = 8  # pieces: words that occur often are found all the same
+_FILTERED_TOGETHER = 8  # pieces: more would outgrow the processor's cache
 _PIECE_CHARS = 4000  # the trainer is fastest on pieces of this size, and its threads share them evenly
 
 
@@ -24,40 +25,48 @@ class Feed:
     """
 
     def __init__(self, documents: Documents, share: float) -> None:
-        self.num_bytes = 0
-        self.used_bytes = 0
-        self.dropped_words = 0
+        from llmctl.tokenization.distinct import DistinctWords
+
+        self.num_bytes = self.used_bytes = self.dropped_words = 0
         self.finished = self.stopped = False
         self._documents = documents
         self._share = share
-        self._known: set[str] = set()
+        self._known = DistinctWords()
         self._distinct_bytes = 0
 
     def __iter__(self) -> Iterator[str]:
+        together: list[str] = []
+        for index, text in enumerate(self._drawn()):
+            if self._distinct_bytes < MAX_DISTINCT_BYTES:
+                if index % _PROBE_EVERY == 0:
+                    self._distinct_bytes += _PROBE_EVERY * self._known.add(text)
+                yield text
+                continue
+            together.append(text)
+            if len(together) == _FILTERED_TOGETHER:
+                yield from self._without_new(together)
+                together.clear()
+        if together:
+            yield from self._without_new(together)
+        self.finished = True
+
+    def _drawn(self) -> Iterator[str]:
+        """The pieces to learn from, until the training is stopped."""
         draw = random.Random(0).random
-        for index, piece in enumerate(self._documents.pieces(_PIECE_CHARS)):
+        for piece in self._documents.pieces(_PIECE_CHARS):
             if self.stopped:
                 return
             size = num_bytes(piece.text)
             self.num_bytes += size
-            if draw() >= self._share:
-                continue
-            self.used_bytes += size
-            yield self._bounded(index, piece.text)
-        self.finished = True
+            if draw() < self._share:
+                self.used_bytes += size
+                yield piece.text
 
-    def _bounded(self, index: int, text: str) -> str:
-        """The text as it is; once there are too many distinct words, without those that are new."""
-        if self._distinct_bytes < MAX_DISTINCT_BYTES:
-            if index % _PROBE_EVERY == 0:
-                new = set(text.split()) - self._known
-                self._known |= new
-                self._distinct_bytes += _PROBE_EVERY * num_bytes("".join(new))
-            return text
-        lines = [line.split(" ") for line in text.split("\n")]
-        kept = [[word for word in line if not word or word in self._known] for line in lines]
-        self.dropped_words += sum(map(len, lines)) - sum(map(len, kept))
-        return "\n".join(map(" ".join, kept))
+    def _without_new(self, pieces: list[str]) -> list[str]:
+        """The pieces without the words that are not known yet; NUL, which no text holds, parts them meanwhile."""
+        kept, dropped = self._known.keep_known("\0".join(pieces))
+        self.dropped_words += dropped
+        return kept.split("\0")
 
 
 def learn(

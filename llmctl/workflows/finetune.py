@@ -1,6 +1,5 @@
 """The story of ``llmctl finetune``: labelled examples to a model that answers, judged from disk."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
 from llmctl.config import FinetuneConfig
-from llmctl.errors import ConfigError, ModelError
+from llmctl.errors import ConfigError
 from llmctl.metrics.names import check_names, greater_is_better
 from llmctl.progress import Progress
 from llmctl.runs import RunDir
@@ -79,12 +78,16 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
     config_class = FinetuneConfig
 
     def check_data(self, config: FinetuneConfig) -> None:
+        from llmctl import methods
         from llmctl.data.examples import check_examples_source
         from llmctl.models import find_source
 
         task = task_of(config)
         check_examples_source(config, task)
+        methods.check(config, task.kind)
         check_names(config.metric, task.kind)
+        if config.metric_for_best_model not in (None, "loss"):
+            check_names((config.metric_for_best_model,), task.kind)
         if config.model and config.model.startswith((".", "/", "~", "builtin:")):
             find_source(config.model, runs.runs_dir(config.runs_dir))
 
@@ -166,7 +169,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         models.hide_bars()
         tokenizer = _tokenizer(config, run_dir, splits["train"], progress)
         objective = task_objective(task).for_training(task, config, tokenizer, splits)
-        metrics, best = _judged_by(config, task, objective)
+        objective = _judged_as_asked(config, objective)
         objective.account(splits, progress)
         account.tell_duplicates(splits, progress)
         features = {name: objective.encode(examples, progress=progress) for name, examples in splits.items()}
@@ -178,7 +181,8 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
                 "no validation split: nothing is evaluated, and the last model is kept, not the best"
             )
         else:
-            account.tell_baseline(objective, validation, metrics, progress)
+            account.tell_baseline(objective, validation, metrics_of(objective.task), progress)
+            _check_best(objective, validation)
 
         set_seed(config.seed)
         model = _model(config, objective, tokenizer, progress)
@@ -186,7 +190,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         objective.prepare(model)
         model = methods.apply(model, config, kind=task.kind, progress=progress)
         examples = objective.training_set(features["train"])
-        plan = self._plan(config, len(examples), best)
+        plan = self._plan(config, len(examples), best_metric_of(objective.task))
         progress.note(
             f"training: {plan.steps:,} steps of {plan.amount // training.num_processes():,} examples, "
             f"learning rate {config.learning_rate:g}"
@@ -234,13 +238,31 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         return result
 
 
-def _judged_by(config: FinetuneConfig, task: Task, objective: Any) -> tuple[tuple[str, ...], str]:
-    """The metrics and the score of the best model: as asked, else the task's as the labels have it."""
+def _judged_as_asked(config: FinetuneConfig, objective: Any) -> Any:
+    """The objective with the metrics that are asked for, else with its own, which fit the labels."""
+    task = task_of(config)
     best = config.metric_for_best_model
-    assert best
     if config.metric == metrics_of(task) and best == best_metric_of(task):
-        return metrics_of(objective.task), best_metric_of(objective.task)
-    return config.metric, best
+        return objective
+    asked = replace(objective.task, metrics=config.metric, metric_for_best_model=best)
+    return replace(objective, task=asked)
+
+
+def _check_best(objective: Any, validation: Any) -> None:
+    """Refuse a score that can decide nothing because these data do not yield it.
+
+    Raises:
+        ConfigError: naming those that they do.
+    """
+    from llmctl.workflows.judge import baseline
+
+    best = best_metric_of(objective.task)
+    scores = {} if best == "loss" else baseline(objective, validation, (best,))
+    if scores and best not in scores:
+        raise ConfigError(
+            f"metric_for_best_model: {best} is no single score of these data",
+            hint=f"there are {', '.join(scores)}, and loss",
+        )
 
 
 def _tokenizer(
@@ -292,7 +314,6 @@ def _judge(config: FinetuneConfig, ready: Prepared, trained: Trained, progress: 
 
     run_dir = trained.run_dir
     objective: Any = ready.objective
-    metrics, _ = _judged_by(config, task_of(config), objective)
     loaded = heads.load_with_head(
         models.find_source(str(run_dir.path), run_dir.path.parent),
         objective.model_class,
@@ -304,29 +325,15 @@ def _judge(config: FinetuneConfig, ready: Prepared, trained: Trained, progress: 
         ready.validation,
         split="validation",
         name=str(run_dir.path),
-        metrics=metrics,
+        metrics=metrics_of(objective.task),
         num_resamples=config.num_resamples,
         seed=config.seed,
         path=run_dir.eval / "validation.json",
         progress=progress,
     )
-    expected = in_memory_loss(ready, trained)
-    if judgement.loss is not None and not math.isclose(judgement.loss, expected, rel_tol=1e-3, abs_tol=1e-6):
-        raise ModelError(
-            f"{run_dir.model}: read back from disk its loss is {judgement.loss:.6f}, in memory {expected:.6f}"
-        )
+    if judgement.loss is not None:
+        train.check_read_back(judgement.loss, ready, trained)
     return judgement
-
-
-def in_memory_loss(ready: Prepared, trained: Trained) -> float:
-    """The validation loss of the model that was kept: as training logged it, else computed."""
-    best = trained.trainer.state.best_global_step
-    for event in trained.trainer.state.log_history:
-        if trained.trainer.args.load_best_model_at_end and event["step"] == best and "eval_loss" in event:
-            return float(event["eval_loss"])
-    from llmctl.progress import SILENT
-
-    return ready.objective.evaluate(trained.model, ready.validation, progress=SILENT)["loss"]
 
 
 def _best_epoch(trained: Trained) -> float | None:

@@ -1,6 +1,5 @@
 """The story of ``llmctl pretrain``: text to a causal language model."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
 from llmctl.config import PretrainConfig, Training
-from llmctl.errors import DataError, ModelError
+from llmctl.errors import DataError
 from llmctl.progress import Progress
 from llmctl.runs import RunDir
 from llmctl.workflows import train
@@ -60,12 +59,15 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
     config_class = PretrainConfig
 
     def check_data(self, config: PretrainConfig) -> None:
-        from llmctl.architectures import check_shape
+        from llmctl import architectures, tokenization
         from llmctl.data.sources import check_source
 
         check_source(config)
-        if not config.model:
-            check_shape(config, block_size=config.block_size)
+        if config.model:
+            return
+        architectures.check_shape(config, block_size=config.block_size)
+        if not config.tokenizer:
+            tokenization.check(config, config.architecture or architectures.DEFAULT_ARCHITECTURE)
 
     def settle(self, config: PretrainConfig) -> PretrainConfig:
         """A wider model wants a lower learning rate, about in proportion (arXiv:2203.03466)."""
@@ -155,7 +157,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
             steps=trained.trainer.state.global_step,
             train_tokens=len(ready.examples.tokens),
             num_parameters=trained.model.num_parameters(),
-            scores=_judge(trained.run_dir, ready, trained.model, progress),
+            scores=_judge(ready, trained, progress),
             seconds=trained.seconds,
         )
         disk.write_file(
@@ -220,7 +222,7 @@ def _check_amount(config: PretrainConfig, tokens: int) -> None:
         )
 
 
-def _judge(run_dir: RunDir, ready: Prepared, in_memory: Any, progress: Progress) -> dict[str, float]:
+def _judge(ready: Prepared, trained: Trained, progress: Progress) -> dict[str, float]:
     """Read ``model/`` back from disk and score that; it must score what the model in memory scores.
 
     Raises:
@@ -228,15 +230,12 @@ def _judge(run_dir: RunDir, ready: Prepared, in_memory: Any, progress: Progress)
     """
     from llmctl import models
 
+    run_dir = trained.run_dir
     loaded = models.load_causal_lm(str(run_dir.path), runs_dir=run_dir.path.parent)
     if ready.validation is None:
         return {}
     scores = ready.objective.evaluate(loaded.model, ready.validation, progress=progress)
-    expected = ready.objective.evaluate(in_memory, ready.validation, progress=progress)["loss"]
-    if not math.isclose(scores["loss"], expected, rel_tol=1e-4):
-        raise ModelError(
-            f"{run_dir.model}: read back from disk it scores {scores['loss']:.6f}, in memory {expected:.6f}"
-        )
+    train.check_read_back(scores["loss"], ready, trained)
     return scores
 
 

@@ -15,7 +15,7 @@ from llmctl.data.load import load_text
 from llmctl.data.sources import check_source
 from llmctl.errors import ConfigError, ModelError
 from llmctl.progress import Progress
-from llmctl.tokenization.report import TokenizerReport, report, tally, used_ids
+from llmctl.tokenization.report import TokenizerReport, bytes_per_token, report, tally, used_ids
 
 # Enough for three digits of every share that is told.
 INSPECT_BYTES = 2_000_000
@@ -109,7 +109,6 @@ def train(config: TokenizerTrainConfig, *, progress: Progress) -> TrainedTokeniz
             _check_reload(folder, tokenizer, next(judge.pieces()).text)
     except OSError as error:
         raise ModelError(f"cannot write {output_dir}: {error.strerror or error}") from error
-    counts = tally(judge, tokenizer, INSPECT_BYTES)
     return TrainedTokenizer(
         output_dir=str(output_dir),
         algorithm=config.algorithm,
@@ -118,7 +117,7 @@ def train(config: TokenizerTrainConfig, *, progress: Progress) -> TrainedTokeniz
         num_documents=documents.num_documents,
         num_bytes=documents.num_bytes,
         seconds=seconds,
-        bytes_per_token=counts.num_bytes / max(counts.num_tokens, 1),
+        bytes_per_token=bytes_per_token(judge, tokenizer, INSPECT_BYTES),
         measured_on=judge.name,
     )
 

@@ -1,5 +1,6 @@
 """The story that pretraining and fine-tuning share: from a config to a run whose model was read back and judged."""
 
+import math
 import shutil
 import time
 from abc import ABC, abstractmethod
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from llmctl import disk, runs
 from llmctl.config import FinetuneConfig, ModelShape, PretrainConfig
-from llmctl.errors import ConfigError, LlmctlError, RunError
-from llmctl.progress import Progress
+from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
+from llmctl.progress import SILENT, Progress
 from llmctl.recipe import resolve, to_yaml
 from llmctl.runs import RunDir
 
@@ -207,3 +208,29 @@ def keep_tokenizer(run_dir: RunDir, tokenizer: Any) -> None:
     """Keep the tokenizer in the run, so that a resumed run uses the very same."""
     with disk.staged_directory(run_dir.tokenizer) as folder:
         tokenizer.save_pretrained(folder)
+
+
+def check_read_back(loss: float, ready: Prepared, trained: Trained) -> None:
+    """Hold the validation loss of ``model/``, as it was read back from disk, to that of the model in memory.
+
+    Raises:
+        ModelError: they differ, so the saved model is not the trained one.
+    """
+    tolerance = (
+        1e-2 if trained.trainer.args.bf16 else 1e-4
+    )  # training evaluates as it computes, here in float32
+    expected = _loss_in_memory(ready, trained)
+    if not math.isclose(loss, expected, rel_tol=tolerance, abs_tol=1e-6):
+        raise ModelError(
+            f"{trained.run_dir.model}: read back from disk its loss is {loss:.6f}, in memory {expected:.6f}"
+        )
+
+
+def _loss_in_memory(ready: Prepared, trained: Trained) -> float:
+    """As training logged it of the best step, else computed."""
+    state, arguments = trained.trainer.state, trained.trainer.args
+    if arguments.load_best_model_at_end:
+        for event in state.log_history:
+            if event["step"] == state.best_global_step and "eval_loss" in event:
+                return float(event["eval_loss"])
+    return ready.objective.evaluate(trained.model, ready.validation, progress=SILENT)["loss"]

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from llmctl.cli import training_view
-from llmctl.cli.console import Console, is_coloured, sanitise, table
+from llmctl.cli.console import Console, fitted, is_coloured, sanitise, table
 from llmctl.cli.options import data_flags
 from llmctl.config import TextData
 
@@ -53,6 +53,55 @@ def test_quiet_keeps_warnings_and_the_result(capsys: pytest.CaptureFixture[str])
     out, err = capsys.readouterr()
     assert out == "text\n"
     assert err == "warning: a warning\\x1b\n"
+
+
+def test_talk_is_wrapped_at_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("NO_COLOR", "1")
+    note = "held out 12 of 600 documents for validation: corpus/a-rather-long-name-of-a-file.txt"
+    command = "llmctl eval runs/a-name --data some-text.txt"
+    for stream, expected in (
+        (io.StringIO(), [note, f"warning: {note}", f"judge it:  {command}"]),
+        (
+            Terminal(),
+            [
+                "held out 12 of 600 documents",
+                "    for validation:",
+                "    corpus/a-rather-long-name-of-a-file.txt",
+                "warning: held out 12 of 600",
+                "    documents for validation:",
+                "    corpus/a-rather-long-name-of-a-file.txt",
+                f"judge it:  {command}",
+            ],
+        ),
+    ):
+        monkeypatch.setattr(sys, "stderr", stream)
+        console = Console()
+        console.note(note)
+        console.warn(note)
+        console.hint("judge it:", command)
+        assert stream.getvalue().splitlines() == expected
+
+
+def test_lines_stay_lines_when_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "24")
+    text = "3 problems:\n  one is rather long to tell\n  two"
+    assert fitted(text, Terminal()).split("\n") == [
+        "3 problems:",
+        "  one is rather long to",
+        "    tell",
+        "  two",
+    ]
+    assert fitted(text, io.StringIO()) == text
+
+
+def test_a_warning_is_coloured_when_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    Console().warn("a word to the wise")
+    assert sys.stderr.getvalue() == "\x1b[33mwarning:\x1b[0m a word to\n    the wise\n"  # type: ignore[attr-defined]
 
 
 def test_json_is_one_object_and_refuses_nan(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,5 +169,5 @@ def test_a_terminal_gets_a_live_panel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_hints_carry_the_options_that_say_what_is_read() -> None:
     config = TextData(data="my book.txt", sample_by="line", encoding="latin-1")
-    assert data_flags(config) == " --data 'my book.txt' --sample-by line --encoding latin-1"
+    assert data_flags(config) == " --data 'my book.txt' --encoding latin-1 --sample-by line"
     assert data_flags(TextData()) == ""

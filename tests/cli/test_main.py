@@ -94,7 +94,7 @@ def test_flags_and_recipe_are_judged_together(llmctl: Run, tmp_path: Path) -> No
     result = llmctl("pretrain", "--recipe", "r.yaml", "--learning-rate", "0")
     assert result.returncode == 2
     assert "r.yaml:1: seed should be a whole number, found 'x'" in result.stderr
-    assert "--learning-rate: learning_rate should be above 0, found 0" in result.stderr
+    assert "--learning-rate should be above 0, found 0" in result.stderr
 
 
 def test_dry_run_prints_a_recipe_that_reads_back(llmctl: Run, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_completion_lists_commands_options_and_choices(llmctl: Run) -> None:
     def complete(line: str, word: int) -> str:
         return llmctl(_LLMCTL_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(word)).stdout
 
-    assert complete("llmctl pre", 1).split() == ["pretrain"]
+    assert complete("llmctl pret", 1).split() == ["pretrain"]
     assert complete("llmctl tokenizer ", 2).split() == ["train", "inspect"]
     assert "--learning-rate" in complete("llmctl pretrain --learning", 2).split()
     assert complete("llmctl pretrain --lr-scheduler-type cos", 3).split() == ["cosine"]

@@ -1,4 +1,4 @@
-"""Tiny models with random weights, and a tokenizer in which every byte is a token."""
+"""What the tests of scoring and generation share."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -6,55 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedTokenizerFast
 
-POSITIONS = 64
-VOCABULARY = 258  # 256 bytes, <s>, </s>
-BOS, EOS = 256, 257
-
-torch.set_num_threads(1)  # these models are too small for two
-
-
-def byte_tokenizer(*, adds_bos: bool = False) -> PreTrainedTokenizerFast:
-    """Byte-level, without merges: é is two tokens."""
-    vocabulary = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    vocabulary |= {"<s>": BOS, "</s>": EOS}
-    tokenizer = Tokenizer(models.BPE(vocabulary, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<s>", "</s>"])
-    if adds_bos:
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single="<s> $A", special_tokens=[("<s>", BOS)]
-        )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
-
-
-def gpt2(**changes: Any) -> GPT2LMHeadModel:
-    torch.manual_seed(0)
-    settings = {
-        "n_layer": 2, "n_embd": 32, "n_head": 2, "n_positions": POSITIONS, "vocab_size": VOCABULARY,
-        "bos_token_id": BOS, "eos_token_id": EOS, "initializer_range": 0.4,
-    }  # fmt: skip
-    return GPT2LMHeadModel(GPT2Config(**(settings | changes))).eval()
-
-
-def llama(**changes: Any) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    settings = {
-        "num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "max_position_embeddings": POSITIONS, "vocab_size": VOCABULARY,
-        "bos_token_id": BOS, "eos_token_id": EOS, "initializer_range": 0.4,
-    }  # fmt: skip
-    return LlamaForCausalLM(LlamaConfig(**(settings | changes))).eval()
+from tests.tiny import BOS, EOS, byte_tokenizer, gpt2, llama
 
 
 @pytest.fixture(params=[gpt2, llama], ids=["gpt2", "llama"])

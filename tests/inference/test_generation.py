@@ -10,7 +10,7 @@ from llmctl.errors import ConfigError, ModelError
 from llmctl.inference import Continuation, Prompt, generate_batch, stream
 from llmctl.inference.rows import Row
 from llmctl.progress import Silent
-from tests.inference.conftest import EOS, POSITIONS, VOCABULARY, byte_tokenizer, gpt2, llama
+from tests.tiny import EOS, POSITIONS, VOCABULARY, byte_tokenizer, gpt2, llama
 
 PROMPTS = ["Once upon a time", "The", "A cat sat on", "The end of it", "x"]
 

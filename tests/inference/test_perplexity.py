@@ -10,7 +10,7 @@ import torch
 from llmctl.errors import DataError
 from llmctl.inference.perplexity import evaluate_documents, first_token_context
 from llmctl.progress import Silent
-from tests.inference.conftest import BOS, EOS, byte_tokenizer, gpt2
+from tests.tiny import BOS, EOS, byte_tokenizer, gpt2
 
 ARGUMENTS: dict[str, Any] = {"max_length": 16, "stride": 8, "batch_size": 4, "first_token_context": BOS}
 

@@ -10,7 +10,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 from llmctl.errors import ConfigError, ModelError
 from llmctl.inference import scoring
 from llmctl.inference.scoring import score
-from tests.inference.conftest import BOS, POSITIONS, gpt2, llama
+from tests.tiny import BOS, POSITIONS, gpt2, llama
 
 MakeDocuments = Callable[..., Any]
 LENGTHS = [1, 3, 8, 9, 20, 66]
@@ -160,7 +160,7 @@ def test_a_stride_beyond_the_window_is_refused(model: Any, make_documents: MakeD
 
 
 def test_ids_that_the_model_lacks_are_refused(make_documents: MakeDocuments) -> None:
-    with pytest.raises(ModelError, match="gives the id 257, the model has 100 embeddings"):
+    with pytest.raises(ModelError, match="has the id 257, the model has 100 embeddings"):
         score(gpt2(vocab_size=100), make_documents([5]), max_length=8, stride=8, batch_size=1)
 
 

@@ -5,7 +5,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from llmctl.inference.text import Detokenizer, StopCutter
-from tests.inference.conftest import byte_tokenizer
+from tests.tiny import byte_tokenizer
 
 TEXT = "naïve “日本”\n 🙂 end"
 

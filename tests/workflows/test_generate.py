@@ -11,7 +11,7 @@ from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.inference import stream
 from llmctl.progress import SILENT, Silent
 from llmctl.workflows import generate
-from tests.inference.conftest import byte_tokenizer, gpt2
+from tests.tiny import byte_tokenizer, gpt2
 
 
 class Notes(Silent):
@@ -58,7 +58,9 @@ def test_the_prompt_and_its_text_are_written_as_they_come(run: Callable[..., Any
     config = GenerateConfig(temperature=0.0, max_new_tokens=8)
     expected = "".join(stream(loaded.model, loaded.tokenizer, "The cat", config, seed=0))
     assert written == f"The cat{expected}\n"
-    assert result.texts == ({"prompt": "The cat", "text": expected},)
+    assert result.texts == (
+        {"prompt": "The cat", "text": expected, "num_tokens": 8, "finish_reason": "length"},
+    )
     assert result.seed is None
     assert said == [f"model: {model_dir}"]
 
@@ -71,10 +73,43 @@ def test_a_drawn_seed_is_told_and_gives_the_same_text_again(run: Callable[..., A
     assert not any(note.startswith("seed") for note in said)
 
 
-def test_several_texts_are_parted_by_an_empty_line(run: Callable[..., Any]) -> None:
-    result, written, _ = run(prompt="The", temperature=1.0, seed=3, num_return_sequences=2)
+def test_several_texts_are_parted_by_an_empty_line_and_told_apart(run: Callable[..., Any]) -> None:
+    result, written, said = run(prompt="The", temperature=1.0, seed=3, num_return_sequences=2)
     first, second = (item["text"] for item in result.texts)
     assert written == f"The{first}\n\nThe{second}\n"
+    assert said[1:] == ["--- 1 of 2", "--- 2 of 2"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"num_beams": 2},
+        {"num_beams": 2, "num_return_sequences": 2},
+        {"stop": ("e",)},
+        {"max_new_tokens": 1},
+    ],
+)
+def test_texts_are_the_lines_of_an_output_file(
+    run: Callable[..., Any], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    result, _, _ = run(prompt="The", **changes)
+    run(prompt="The", output_file=str(tmp_path / "out.jsonl"), **changes)
+    lines = (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
+    assert list(result.texts) == [json.loads(line) for line in lines]
+    assert all(set(text) == {"prompt", "text", "num_tokens", "finish_reason"} for text in result.texts)
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_return_sequences": 2}, {"output_file": "out.jsonl"}])
+def test_no_seed_is_told_for_a_prompt_that_is_refused(
+    model_dir: str, tmp_path: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    notes, written = Notes(), []
+    config = GenerateConfig(prompt="x" * 70, model=model_dir, runs_dir=str(tmp_path / "runs"), **changes)
+    with pytest.raises(ConfigError, match="70 tokens"):
+        generate.run(config, progress=notes, write=written.append)
+    assert (notes.said, written) == ([f"model: {model_dir}"], [])
 
 
 @pytest.mark.parametrize("name", ["prompts.txt", "prompts.jsonl"])

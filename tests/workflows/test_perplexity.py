@@ -15,7 +15,7 @@ from llmctl.progress import SILENT, Silent
 from llmctl.recipe import to_yaml
 from llmctl.runs import RunDir
 from llmctl.workflows import evaluate
-from tests.inference.conftest import byte_tokenizer, llama
+from tests.tiny import byte_tokenizer, llama
 
 SCORES = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -221,7 +222,7 @@ def test_a_vocabulary_beyond_the_models_is_refused(quick: Any, places: Path) -> 
     pretrain.run(quick(vocab_size=300, run_name="small"), progress=SILENT)
     pretrain.run(quick(vocab_size=400, run_name="large"), progress=SILENT)
     shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
-    with pytest.raises(ModelError, match="400 tokens, small 300 embeddings"):
+    with pytest.raises(ModelError, match="id 399, small has 300 embeddings"):
         pretrain.run(quick(**shape, model="small", tokenizer="large"), progress=SILENT)
 
 
@@ -258,3 +259,13 @@ def test_the_default_block_is_cut_to_what_a_loaded_model_reads(quick: Any, place
     more = quick(**shape, model="first", block_size=PretrainConfig.block_size, max_steps=2)
     pretrain.run(more, progress=SILENT)
     assert resolve(PretrainConfig, runs.open_run("quick", places / "runs").recipe, {}).block_size == 64
+
+
+def test_a_run_that_only_lacks_its_model_is_completed_without_training(quick: Any, places: Path) -> None:
+    result = pretrain.run(quick(), progress=SILENT)
+    kept = (Path(result.model) / "model.safetensors").read_bytes()
+    shutil.rmtree(result.model)
+    again = pretrain.run(PretrainConfig(resume="quick"), progress=SILENT)
+    assert again.steps == result.steps
+    assert again.scores == pytest.approx(result.scores)
+    assert (Path(result.model) / "model.safetensors").read_bytes() == kept

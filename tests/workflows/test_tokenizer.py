@@ -11,6 +11,7 @@ from llmctl.config import TokenizerInspectConfig, TokenizerTrainConfig
 from llmctl.data.readers import Piece
 from llmctl.errors import ConfigError, ModelError
 from llmctl.progress import SILENT, Silent
+from llmctl.tokenization.report import RoundTripLoss
 from llmctl.workflows import tokenizer as workflow
 
 
@@ -49,6 +50,13 @@ def test_train_saves_what_autotokenizer_loads(trained, tmp_path):
     assert (trained.num_documents, trained.num_bytes, trained.measured_on) == (3, 3 * 5 * 34, "train")
     tokens = sum(len(loaded("the cat saw the dog. Then it ran! " * 5)["input_ids"]) for _ in range(3))
     assert trained.bytes_per_token == 510 / tokens
+
+
+def test_train_looks_once_whether_the_directory_is_used(data, tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(workflow, "_check_unused", looked.append)
+    workflow.train(TokenizerTrainConfig(output_dir=str(tmp_path / "out"), vocab_size=270), progress=SILENT)
+    assert looked == [tmp_path / "out"]
 
 
 def test_train_refuses_a_directory_in_use_and_takes_an_empty_one(data, tmp_path):
@@ -104,7 +112,7 @@ def wordpiece(path, **vocabulary):
 
 
 def test_inspect_by_hand(data, tmp_path):
-    source = wordpiece(tmp_path / "w", U=0, the=1, **{"do": 2, "##g": 3, "##s": 4, "cat": 5})
+    source = wordpiece(tmp_path / "w", U=0, the=1, **{"do": 2, "##g": 3, "##s": 4, "cat": 5, "pig": 6})
     data["validation"] = Texts("held out", "the dog", "The dogs  zz")
     config = TokenizerInspectConfig(tokenizer=(source,), sample="The dogs")
     found = workflow.inspect(config, progress=SILENT)
@@ -118,9 +126,10 @@ def test_inspect_by_hand(data, tmp_path):
     # the second comes back as "the dogs U": T, one of two spaces and zz are gone
     assert report.lossy_documents_share == 1 / 2
     assert report.lost_characters_share == 4 / 19
-    assert report.loss == workflow.RoundTripLoss("The dogs  zz", "the dogs U")
-    assert report.vocab_size == 6
-    assert (report.num_unused, report.unused_tokens) == (1, ("cat",))
+    assert report.loss == RoundTripLoss("The dogs  zz", "the dogs U")
+    assert report.vocab_size == 7
+    # the cat is in the training text alone, the pig in neither
+    assert (report.num_unused, report.unused_tokens) == (1, ("pig",))
     assert report.special_tokens == ("U",)
     assert report.longest_tokens[:2] == ("##g", "##s")
     assert report.pieces == (("The", 1), (" ", None), ("do", 2), ("g", 3), ("s", 4))
@@ -139,7 +148,7 @@ def test_pieces_join_to_the_sample_with_characters_of_several_tokens(trained):
 
 
 def test_inspect_compares_side_by_side_and_samples_the_first_sentence(trained, tmp_path):
-    source = wordpiece(tmp_path / "w", U=0, the=1)
+    source = wordpiece(tmp_path / "w", U=0, the=1, dog=2)
     config = TokenizerInspectConfig(tokenizer=(trained.output_dir, source))
     found = workflow.inspect(config, progress=SILENT)
     assert found.sample == "the cat saw the dog."
@@ -160,6 +169,21 @@ def test_inspect_tells_how_much_it_read(trained, monkeypatch):
     assert notes == ["inspected the first 200 of 510 bytes of train"]
     assert workflow.inspect(dataclasses.replace(config, max_documents=3), progress=Notes()).num_documents == 3
     assert len(notes) == 1
+
+
+def test_unused_tokens_are_looked_for_in_a_part_of_a_large_text(data, tmp_path, monkeypatch):
+    class Notes(Silent):
+        def note(self, message: str) -> None:
+            notes.append(message)
+
+    notes: list[str] = []
+    data["train"] = Texts("train", "the", "cat", "pig")
+    data["validation"] = Texts("held out", "dog")
+    source = wordpiece(tmp_path / "w", U=0, the=1, cat=2, pig=3, dog=4)
+    monkeypatch.setattr(workflow, "USED_BYTES", 6)
+    report = workflow.inspect(TokenizerInspectConfig(tokenizer=(source,)), progress=Notes()).tokenizers[0]
+    assert report.unused_tokens == ("pig", "dog")
+    assert notes == ["looked for unused tokens in the first 6 of all 12 bytes"]
 
 
 def test_inspect_needs_a_tokenizer():
