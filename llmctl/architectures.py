@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmctl.config import ModelShape
 from llmctl.errors import ConfigError, LlmctlError
@@ -18,56 +18,189 @@ DEFAULT_SIZE = "tiny"
 _GATED_MULTIPLE = 8 / 3
 TRAINING_BYTES_PER_PARAMETER = 16  # fp32 weight, gradient and Adam's two moments
 
+# What a size is called in a single stack -> what the encoder-decoder families call it (BART's names, T5's).
+_SEQ2SEQ_NAMES = {
+    "hidden_size": ("d_model",),
+    "num_hidden_layers": ("encoder_layers", "decoder_layers", "num_layers", "num_decoder_layers"),
+    "num_attention_heads": ("encoder_attention_heads", "decoder_attention_heads", "num_heads"),
+    "intermediate_size": ("encoder_ffn_dim", "decoder_ffn_dim", "d_ff"),
+    "head_dim": ("d_kv",),
+    "vocab_size": ("vocab_size", "decoder_vocab_size"),
+    "max_position_embeddings": ("max_position_embeddings",),
+}
+# Their published models scale embeddings by sqrt(hidden_size), their configs by default do not: beside sinusoidal
+# positions of size 1, new embeddings of size 0.02 would hardly be seen.
+_SCALED_EMBEDDINGS = ("marian", "mbart", "pegasus")
 
-def new_config(shape: ModelShape, tokenizer: Any | None, *, vocab_size: int, block_size: int) -> Any:
-    """The ``PretrainedConfig`` of a new causal language model (see :func:`new_causal_lm`)."""
+
+class _Purpose(NamedTuple):
+    """What models of an Auto class do, and which architectures have such models."""
+
+    mapping: str
+    does: str
+    examples: str
+
+
+_PURPOSES = {
+    "AutoModelForCausalLM": _Purpose(
+        "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "predict a next token", "gpt2, llama, qwen2, mistral"
+    ),
+    "AutoModelForSeq2SeqLM": _Purpose(
+        "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES", "write a text for a text", "t5, bart, marian"
+    ),
+    "AutoModelForSequenceClassification": _Purpose(
+        "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES", "classify a text", "bert, roberta, modernbert"
+    ),
+    "AutoModelForTokenClassification": _Purpose(
+        "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES", "tag words", "bert, roberta, modernbert"
+    ),
+    "AutoModelForQuestionAnswering": _Purpose(
+        "MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES", "find an answer in a text", "bert, roberta, modernbert"
+    ),
+}
+
+
+def new_config(
+    shape: ModelShape,
+    tokenizer: Any | None,
+    *,
+    vocab_size: int,
+    block_size: int,
+    model_class: str = "AutoModelForCausalLM",
+) -> Any:
+    """The ``PretrainedConfig`` of a new model.
+
+    Args:
+        shape: architecture and sizes; what is ``None`` comes from ``model_size``.
+        tokenizer: gives the ids of the special tokens.
+        vocab_size: number of embeddings.
+        block_size: longest text in tokens; the number of positions unless ``shape`` gives one.
+        model_class: name of the ``transformers`` Auto class that the model will be of. For an encoder-decoder
+            (``AutoModelForSeq2SeqLM``) ``num_hidden_layers`` counts those of each side.
+
+    Raises:
+        ConfigError: unknown architecture, one without such models, or sizes that it refuses.
+    """
     from transformers import AutoConfig
 
     architecture = shape.architecture or DEFAULT_ARCHITECTURE
-    check_architecture(architecture)
-    config = AutoConfig.for_model(architecture)
+    check_architecture(architecture, model_class)
+    default = AutoConfig.for_model(architecture)
+    ids = {f"{role}_token_id": getattr(tokenizer, f"{role}_token_id", None) for role in ("bos", "eos", "pad")}
+    sizes = _seq2seq_settings if model_class == "AutoModelForSeq2SeqLM" else _stack_settings
+    with shape_errors(architecture):
+        settings = sizes(shape, default, vocab_size, shape.max_position_embeddings or block_size)
+        if model_class == "AutoModelForSeq2SeqLM":
+            settings |= _decoding_ids(default, ids)
+        return AutoConfig.for_model(architecture, **{"tie_word_embeddings": True} | ids | settings)
+
+
+def _stack_settings(shape: ModelShape, default: Any, vocab_size: int, positions: int) -> dict[str, Any]:
+    """The sizes of a single stack of layers, under the names that its family gives them."""
     hidden, layers, heads = SIZES[shape.model_size or DEFAULT_SIZE]
     hidden = shape.hidden_size or hidden
     settings: dict[str, Any] = {
         "vocab_size": vocab_size,
-        **{
-            f"{role}_token_id": getattr(tokenizer, f"{role}_token_id", None) for role in ("bos", "eos", "pad")
-        },
         "hidden_size": hidden,
         "num_hidden_layers": shape.num_hidden_layers or layers,
         "num_attention_heads": shape.num_attention_heads or heads,
-        "max_position_embeddings": shape.max_position_embeddings or block_size,
-        "tie_word_embeddings": True,
+        "max_position_embeddings": positions,
     }
-    gated = hasattr(config, "num_key_value_heads")
-    width = shape.intermediate_size or (_round_up(hidden * _GATED_MULTIPLE, 32) if gated else 4 * hidden)
+    gated = hasattr(default, "num_key_value_heads")
     for name in ("intermediate_size", "n_inner", "ffn_dim"):
-        if hasattr(config, name):
-            settings[name] = width
+        if hasattr(default, name):
+            settings[name] = _feed_forward(shape, hidden, gated=gated)
             break
     if gated:
         settings["num_key_value_heads"] = shape.num_key_value_heads or settings["num_attention_heads"]
-    elif shape.num_key_value_heads:
-        raise ConfigError(f"--num-key-value-heads: architecture {architecture!r} has no such setting")
-    if "head_dim" in vars(config):
+    else:
+        _no_key_value_heads(shape, default)
+    if "head_dim" in vars(default):
         settings["head_dim"] = hidden // settings["num_attention_heads"]
-    for name in vars(config):
+    if "attention_types" in vars(default):  # GPT-Neo lists them: every other layer looks back a little only
+        pairs, odd = divmod(settings["num_hidden_layers"], 2)
+        settings["attention_types"] = [[["global", "local"], pairs], [["global"], odd]]
+    for name in vars(default):
         if name.endswith(("dropout", "pdrop", "dropout_prob")) and isinstance(
-            getattr(config, name), float | int
+            getattr(default, name), float | int
         ):
             settings[name] = shape.dropout or 0.0
-    with shape_errors(architecture):
-        return AutoConfig.for_model(architecture, **settings)
+    return settings
 
 
-def count_parameters(shape: ModelShape, *, vocab_size: int, block_size: int) -> int:
+def _seq2seq_settings(shape: ModelShape, default: Any, vocab_size: int, positions: int) -> dict[str, Any]:
+    """The sizes of an encoder and a decoder that are alike, under the names that their family gives them.
+
+    A size has as many layers in all as one of a single stack. Dropout stays the family's own, where it has any.
+    """
+    if not hasattr(default, "d_model"):
+        raise ConfigError(
+            f"architecture {default.model_type!r} cannot be made by shape",
+            hint="for example: t5, bart, marian, pegasus",
+        )
+    _no_key_value_heads(shape, default)
+    hidden, layers, heads = SIZES[shape.model_size or DEFAULT_SIZE]
+    hidden, heads = shape.hidden_size or hidden, shape.num_attention_heads or heads
+    values = {
+        "hidden_size": hidden,
+        "num_hidden_layers": shape.num_hidden_layers or max(1, layers // 2),
+        "num_attention_heads": heads,
+        "intermediate_size": _feed_forward(shape, hidden, gated=getattr(default, "is_gated_act", False)),
+        "head_dim": hidden // heads,
+        "vocab_size": vocab_size,
+        "max_position_embeddings": positions,
+    }
+    settings: dict[str, Any] = {
+        name: values[role]
+        for role, names in _SEQ2SEQ_NAMES.items()
+        for name in names
+        if name in vars(default)
+    }
+    if default.model_type in _SCALED_EMBEDDINGS:
+        settings["scale_embedding"] = True
+    if default.model_type == "mt5":  # unlike T5 it does not scale what goes into a tied output layer
+        settings["tie_word_embeddings"] = False
+    if shape.dropout is not None:
+        settings |= {
+            name: shape.dropout
+            for name, value in vars(default).items()
+            if name.endswith(("dropout", "dropout_rate")) and value
+        }
+    return settings
+
+
+def _decoding_ids(default: Any, ids: dict[str, int | None]) -> dict[str, int | None]:
+    """The token that decoding starts from and the one that ends it, as the family has them.
+
+    T5, Marian and Pegasus start from the padding, BART and mBART from the end of a text.
+    """
+    start = getattr(default, "decoder_start_token_id", None)
+    roles = [role for role in ("eos", "bos", "pad") if start == getattr(default, f"{role}_token_id", None)]
+    ends = "forced_eos_token_id" in vars(default)
+    role = roles[0] if start is not None and roles else "eos" if ends else "pad"
+    found = {"decoder_start_token_id": ids[f"{role}_token_id"]}
+    return found | {"forced_eos_token_id": ids["eos_token_id"]} if ends else found
+
+
+def _feed_forward(shape: ModelShape, hidden: int, *, gated: bool) -> int:
+    return shape.intermediate_size or (_round_up(hidden * _GATED_MULTIPLE, 32) if gated else 4 * hidden)
+
+
+def _no_key_value_heads(shape: ModelShape, default: Any) -> None:
+    if shape.num_key_value_heads:
+        raise ConfigError(f"--num-key-value-heads: architecture {default.model_type!r} has no such setting")
+
+
+def count_parameters(
+    shape: ModelShape, *, vocab_size: int, block_size: int, model_class: str = "AutoModelForCausalLM"
+) -> int:
     """Parameters of a new model, counted without taking memory for them."""
     import torch
-    from transformers import AutoModelForCausalLM
+    import transformers
 
-    config = new_config(shape, None, vocab_size=vocab_size, block_size=block_size)
+    config = new_config(shape, None, vocab_size=vocab_size, block_size=block_size, model_class=model_class)
     with shape_errors(config.model_type), torch.device("meta"):
-        return int(AutoModelForCausalLM.from_config(config).num_parameters())
+        return int(getattr(transformers, model_class).from_config(config).num_parameters())
 
 
 def check_shape(shape: ModelShape, *, block_size: int) -> None:
@@ -95,21 +228,24 @@ def check_shape(shape: ModelShape, *, block_size: int) -> None:
         )
 
 
-def check_architecture(architecture: str) -> None:
-    """Refuse a name that the library does not know, or whose models cannot predict a next token."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+def check_architecture(architecture: str, model_class: str = "AutoModelForCausalLM") -> None:
+    """Refuse a name that the library does not know, or that has no models of ``model_class``.
 
+    Raises:
+        ConfigError: with names that would do.
+    """
+    from transformers.models.auto import modeling_auto
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    purpose = _PURPOSES[model_class]
+    able = getattr(modeling_auto, purpose.mapping)
+    examples = f"for example: {purpose.examples}"
     if architecture not in CONFIG_MAPPING_NAMES:
-        near = suggestion(architecture, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
         raise ConfigError(
-            f"unknown architecture {architecture!r}", hint=near or "for example: gpt2, llama, qwen2, mistral"
+            f"unknown architecture {architecture!r}", hint=suggestion(architecture, able) or examples
         )
-    if architecture not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise ConfigError(
-            f"architecture {architecture!r} cannot predict a next token",
-            hint="for example: gpt2, llama, qwen2",
-        )
+    if architecture not in able:
+        raise ConfigError(f"architecture {architecture!r} cannot {purpose.does}", hint=examples)
 
 
 def check_memory(parameters: int) -> None:

@@ -103,8 +103,11 @@ def _find_builtin(source: str) -> Source:
     return Source(source, str(path.parent), gguf_file=gguf)
 
 
-def load_tokenizer(source: str, *, runs_dir: Path) -> Any:
+def load_tokenizer(source: str, *, runs_dir: Path, slow: bool = False) -> Any:
     """Load a fast tokenizer.
+
+    Args:
+        slow: one in Python will do where there is no other, as for Marian's published models.
 
     Raises:
         ConfigError, RunError, ModelError: it cannot be found or read, or has no fast implementation.
@@ -118,11 +121,10 @@ def load_tokenizer(source: str, *, runs_dir: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             found.location, gguf_file=found.gguf_file, trust_remote_code=False
         )
-    if (
-        len(tokenizer) <= len(tokenizer.all_special_tokens) + 1
-    ):  # some families are made even of no file at all
+    # some families are made even of no file at all
+    if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
         raise hub.no_tokenizer(found.name)
-    if not tokenizer.is_fast:
+    if not tokenizer.is_fast and not slow:
         raise ModelError(f"{source}: its tokenizer has no fast implementation (tokenizer.json)")
     return tokenizer
 
@@ -350,6 +352,11 @@ def _explained(source: Source, what: str) -> Iterator[None]:
         if source.gguf_file:
             raise ModelError(
                 f"{source.name}: reading GGUF needs a package", hint="pip install gguf"
+            ) from error
+        if what == "tokenizer":
+            raise ModelError(
+                f"{source.name}: its tokenizer needs a package: {first_line(error)}",
+                hint="pip install sentencepiece",
             ) from error
         raise
     except Exception as error:

@@ -75,7 +75,9 @@ class ModelShape:
         None, "longest text the model can read", unit="tokens", default_text="block_size"
     )
     dropout: Share | None = model_option(
-        None, "dropout of a new model", default_text="0: fresh text needs none; a loaded model keeps its own"
+        None,
+        "dropout of a new model",
+        default_text="0; of an encoder-decoder its family's; a loaded model keeps its own",
     )
 
 

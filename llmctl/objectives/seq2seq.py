@@ -12,9 +12,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from llmctl.errors import ConfigError, ModelError
 from llmctl.metrics import Scores, compute
-from llmctl.objectives.features import Cut, TokenRows, pad
+from llmctl.objectives.features import pad
 from llmctl.objectives.languages import languages, set_languages, usual_prefix
-from llmctl.objectives.task import IGNORED, Answered, Features, Predictions, TaskObjective
+from llmctl.objectives.pairs import LearntPairs, PairFeatures, encode_side
+from llmctl.objectives.task import IGNORED, Answered, Predictions, TaskObjective
 from llmctl.progress import Progress
 from llmctl.tasks import Task
 
@@ -22,50 +23,6 @@ if TYPE_CHECKING:
     from llmctl.data.examples import Examples
 
 DEFAULT_TARGET_LENGTH = 128
-_TEXTS_AT_ONCE = 1024
-
-
-@dataclass(frozen=True)
-class PairFeatures(Features):
-    """Encoded texts, and the texts to write for them.
-
-    Attributes:
-        examples: what they were made of.
-        sources: token ids of the texts to read.
-        targets: token ids of the texts to write, with the token that ends them; ``None`` unlabelled.
-    """
-
-    examples: "Examples"
-    sources: TokenRows
-    targets: TokenRows | None
-
-    @property
-    def lengths(self) -> np.ndarray:  # type: ignore[override]
-        return self.sources.lengths
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        row: dict[str, Any] = self.sources[index]
-        return row if self.targets is None else {**row, "labels": self.targets[index]["input_ids"]}
-
-
-@dataclass(frozen=True)
-class LearntPairs(PairFeatures):
-    """The same, in batches alike on both sides.
-
-    Sorted by source alone, Multi30k pads half as many target tokens again as there are; by the longer side, a tenth
-    on either side.
-    """
-
-    @property
-    def lengths(self) -> np.ndarray:  # type: ignore[override]
-        """(N,) float64: tokens of the longer side, and as a fraction those of the shorter."""
-        assert self.targets is not None
-        sources, targets = self.sources.lengths, self.targets.lengths
-        longer = np.maximum(sources, targets)
-        return longer + np.minimum(sources, targets) / (1 + longer.max(initial=0))
 
 
 @dataclass(frozen=True)
@@ -154,11 +111,13 @@ class Seq2Seq(TaskObjective):
         max_length = self.settings.max_length
         assert max_length
         texts = [self.prefix + text for text in examples.column("text")]
-        sources, cut = self._encoded(texts, max_length)
+        sources, cut = encode_side(self.tokenizer, texts, max_length)
         cut.tell(examples.name, len(sources), max_length, progress)
         if not examples.labelled:
             return PairFeatures(examples, sources, None)
-        targets, cut = self._encoded(examples.column("target"), self.max_target_length, target=True)
+        targets, cut = encode_side(
+            self.tokenizer, examples.column("target"), self.max_target_length, target=True
+        )
         if cut.rows:
             progress.warn(
                 f"{examples.name}: {cut.rows:,} of {len(targets):,} texts to write are longer than max_target_length "
@@ -169,34 +128,6 @@ class Seq2Seq(TaskObjective):
             f"{examples.name}: tokens to write: median {middle:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}"
         )
         return PairFeatures(examples, sources, targets)
-
-    def _encoded(
-        self, texts: Sequence[str], max_length: int, *, target: bool = False
-    ) -> tuple[TokenRows, Cut]:
-        """Encode through the tokenizer's own call, which alone knows the marks of a target; slow ones have no other."""
-
-        def call(batch: Sequence[str], **settings: Any) -> list[list[int]]:
-            side = {"text_target": list(batch)} if target else {"text": list(batch)}
-            ids: list[list[int]] = self.tokenizer(
-                **side, padding=False, return_attention_mask=False, verbose=False, **settings
-            )["input_ids"]
-            return ids
-
-        rows: list[list[int]] = []
-        cut_rows = cut_tokens = 0
-        for begin in range(0, len(texts), _TEXTS_AT_ONCE):
-            part = call(texts[begin : begin + _TEXTS_AT_ONCE], truncation=False)
-            long = [place for place, row in enumerate(part) if len(row) > max_length]
-            shortened = (
-                call([texts[begin + place] for place in long], truncation=True, max_length=max_length)
-                if long
-                else []
-            )
-            for place, row in zip(long, shortened, strict=True):
-                cut_rows, cut_tokens = cut_rows + 1, cut_tokens + len(part[place]) - len(row)
-                part[place] = row
-            rows += part
-        return TokenRows.of(rows), Cut(cut_rows, cut_tokens)
 
     def training_set(self, features: PairFeatures) -> LearntPairs:
         return LearntPairs(features.examples, features.sources, features.targets)
@@ -239,7 +170,7 @@ class Seq2Seq(TaskObjective):
         }
         if (
             self.settings.num_beams == 1
-        ):  # a checkpoint's settings of its beams, which generate would complain of
+        ):  # a checkpoint may be set up for beams, which greedy search complains of
             settings |= {"early_stopping": False, "length_penalty": 1.0}
         if self.target_code is not None:
             first = self.tokenizer(text_target="")["input_ids"][:1] == [self.target_code]

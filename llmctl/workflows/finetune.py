@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 # a new model's architecture where only its size is asked for; encoders of one text are BERTs
 NEW_ARCHITECTURES = {"seq2seq": "marian", "chat": "llama"}
+# options that only some objectives' losses know
+_OPTIONS_OF_LOSSES = {
+    "packing": ("chat",),
+    "class_weights": ("sequence_classification", "token_classification"),
+    "label_smoothing_factor": ("sequence_classification", "token_classification", "seq2seq"),
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         task = task_of(config)
         check_examples_source(config, task)
         methods.check(config, task.kind)
+        _check_loss(config, KINDS[task.kind].objective)
         check_names(config.metric, task.kind)
         if config.metric_for_best_model not in (None, "loss"):
             check_names((config.metric_for_best_model,), task.kind)
@@ -131,9 +138,12 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         return splits
 
     def fitted(self, config: FinetuneConfig, progress: Progress) -> FinetuneConfig:
-        """``max_length`` as the kind has it, at most what the model can read."""
+        """``max_length`` as the kind has it, at most what the model can read; the languages that files name."""
         from llmctl import models
+        from llmctl.data.parallel import parallel_source
 
+        if files := parallel_source(config.data or "", config, task_of(config)):
+            config = replace(config, source_lang=files.languages[0], target_lang=files.languages[1])
         wanted = config.max_length or defaults_of(task_of(config)).max_length
         if not config.model:
             from llmctl.architectures import check_architecture
@@ -238,6 +248,19 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         return result
 
 
+def _check_loss(config: FinetuneConfig, objective: str) -> None:
+    """Refuse what the objective's loss does not know.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    for name, objectives in _OPTIONS_OF_LOSSES.items():
+        if getattr(config, name) not in (False, "none", 0.0) and objective not in objectives:
+            raise ConfigError(
+                f"{name} means nothing for --task {config.task}", hint=f"leave --{name.replace('_', '-')} out"
+            )
+
+
 def _judged_as_asked(config: FinetuneConfig, objective: Any) -> Any:
     """The objective with the metrics that are asked for, else with its own, which fit the labels."""
     task = task_of(config)
@@ -272,10 +295,11 @@ def _tokenizer(
     from llmctl import models, tokenization
 
     place = runs.runs_dir(config.runs_dir)
+    slow = KINDS[task_of(config).kind].objective == "seq2seq"
     if run_dir.tokenizer.is_dir():
-        return models.load_tokenizer(str(run_dir.tokenizer), runs_dir=place)
+        return models.load_tokenizer(str(run_dir.tokenizer), runs_dir=place, slow=slow)
     if source := config.tokenizer or config.model:
-        tokenizer = models.load_tokenizer(source, runs_dir=place)
+        tokenizer = models.load_tokenizer(source, runs_dir=place, slow=slow)
     else:
         assert config.architecture
         texts = train_examples.documents()

@@ -13,10 +13,11 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, NllbTokenizer
 
 from llmctl import architectures
 from llmctl.config import FinetuneConfig, ModelShape, TokenizerTrainConfig
-from llmctl.data.examples import Examples
+from llmctl.data.examples import Examples, load_examples
 from llmctl.errors import ConfigError, ModelError
-from llmctl.objectives.seq2seq import PairFeatures, Seq2Seq
-from llmctl.objectives.task import IGNORED
+from llmctl.objectives.pairs import PairFeatures
+from llmctl.objectives.seq2seq import Seq2Seq
+from llmctl.objectives.task import IGNORED, batches_by_length
 from llmctl.progress import SILENT
 from llmctl.tasks import Task, find_task
 from llmctl.tokenization import train
@@ -213,6 +214,7 @@ def test_what_is_cut_is_counted_on_both_sides(tokenizers: Callable[[str], Any]) 
     assert (
         features.sources[1]["input_ids"][-1] == features.targets[1]["input_ids"][-1] == tokenizer.eos_token_id
     )
+    assert tokenizer.backend_tokenizer.truncation is None, "the caller's tokenizer is as it was"
     lost = [int((full.lengths - cut.lengths).sum()) for full, cut in ((whole.sources, features.sources),
                                                                      (whole.targets, features.targets))]  # fmt: skip
     assert f"{lost[0]} tokens are not read" in told.notes[0]
@@ -302,3 +304,27 @@ def test_pairs_that_are_alike_are_counted(tokenizers: Callable[[str], Any]) -> N
     told = Told()
     objective(tokenizers("bart")).account({"train": examples([*PAIRS, ("OK", "OK")])}, told)
     assert told.notes == ["train.tsv: 5 examples, 1 of them to be written as they are read"]
+
+
+@pytest.mark.realdata
+def test_sentences_of_multi30k_lose_nothing_and_are_padded_little(real_data: Path, tmp_path: Path) -> None:
+    config = FinetuneConfig(
+        task="translation", data=str(real_data / "multi30k"), source_lang="en", target_lang="de", max_length=64,
+        architecture="t5", max_target_length=80, vocab_size=1000, per_device_train_batch_size=64,
+    )  # fmt: skip
+    task = find_task("translation")
+    splits = load_examples(config, task, progress=SILENT, cache_dir=tmp_path)
+    tokenizer = train(splits["validation"].documents(), config, "t5", progress=SILENT)
+    learner = Seq2Seq.for_training(task, config, tokenizer, splits)
+    told = Told()
+    features = learner.encode(splits["validation"], progress=told)
+    assert len(features) == 1014
+    assert [note for note in told.notes if "cut" in note] == []
+    assert learner.gold(features)[0] == "Eine Gruppe von Männern lädt Baumwolle auf einen Lastwagen"
+    assert features.targets is not None
+    learnt = learner.training_set(features)
+    padded = np.zeros(2)
+    for chosen in batches_by_length(learnt.lengths, 64):
+        batch = learner.collate([learnt[int(index)] for index in chosen])
+        padded += [batch["input_ids"].numel(), batch["labels"].numel()]
+    assert (padded < 1.25 * np.array([features.lengths.sum(), features.targets.lengths.sum()])).all()
