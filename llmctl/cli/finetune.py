@@ -22,7 +22,9 @@ def _run(config: FinetuneConfig, console: "Console") -> None:
         best = f" (best after epoch {result.best_epoch:g})" if result.best_epoch else ""
         lines = [judgement.as_text(result.judgement), lines[0] + best]
     console.result(result.to_json(), "\n\n".join(lines))
-    console.hint("use it:", f'llmctl predict "..." --model {result.run}')
+    verb = "generate" if result.kind == "chat" else "predict"
+    question = ' --question "..."' if result.kind == "qa" else ""
+    console.hint("use it:", f'llmctl {verb} "..."{question} --model {result.run}')
     console.hint("judge it by other data:", f"llmctl eval {result.run} --data FILE")
 
 

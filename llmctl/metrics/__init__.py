@@ -1,9 +1,9 @@
 """What turns predictions into scores, and scores into scores with an interval.
 
 Which metrics there are stands in ``names``; one file a family of outputs computes them over the library that the
-field takes for the reference: ``labels``, ``numbers``, ``tags``, ``answers``, ``texts``. ``scores.compute`` adds the
-intervals, ``baseline.majority`` says what knowing nothing would score, ``modules.load`` gives a metric as an
-``evaluate`` module.
+field takes for the reference: ``labels``, ``numbers``, ``tags``, ``answers``, ``texts``, ``likelihoods``.
+``scores.compute`` adds the intervals, ``baseline.majority`` says what knowing nothing would score,
+``modules.load`` gives a metric as an ``evaluate`` module.
 """
 
 from typing import TYPE_CHECKING, Any

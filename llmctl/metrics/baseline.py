@@ -26,8 +26,8 @@ def majority(
         label_names: the classes or labels in the order of their indices.
 
     Returns:
-        score -> value, ``None`` where a constant answer means nothing: a correlation, a written text, an answer
-        where every question has one. Metrics of the Hub are left out.
+        score -> value, ``None`` where a constant answer means nothing: a correlation, a written text, a
+        likelihood, an answer where every question has one. Metrics of the Hub are left out.
 
     Raises:
         ConfigError: a metric that there is not.
@@ -38,7 +38,7 @@ def majority(
     settings = Settings(label_names=tuple(label_names) if label_names is not None else None)
     baseline: dict[str, float | None] = {}
     for name, wanted in resolve(names, family).items():
-        if family == "text" and (not name.startswith("squad") or all(references)):
+        if family == "likelihood" or (family == "text" and (not name.startswith("squad") or all(references))):
             baseline.update(dict.fromkeys(wanted or _without_groups(SCORES[family][name])))
             continue
         measure = make_measure(name, family, settings)

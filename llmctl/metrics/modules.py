@@ -18,6 +18,12 @@ _OUTPUT: dict[Family, Any] = {
     "regression": Value("float64"),
     "tags": Sequence(Value("string")),
     "text": Value("string"),
+    "likelihood": Sequence(Value("float64")),
+}
+_REFERENCE: dict[Family, Any] = {
+    **_OUTPUT,
+    "text": Sequence(Value("string")),
+    "likelihood": Value("int64"),
 }
 
 
@@ -32,14 +38,12 @@ class Module(evaluate.Metric):
         super().__init__(config_name=metric, keep_in_memory=True)
 
     def _info(self) -> evaluate.MetricInfo:
-        output = _OUTPUT[self._family]
-        references = Sequence(Value("string")) if self._family == "text" else output
         about = type(make_measure(self._metric, self._family, self._settings)).__doc__ or ""
         return evaluate.MetricInfo(
             description=about,
             citation="",
             inputs_description=about,
-            features=Features(predictions=output, references=references),
+            features=Features(predictions=_OUTPUT[self._family], references=_REFERENCE[self._family]),
         )
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Literal
 from llmctl.errors import ConfigError
 from llmctl.recipe import suggestion
 
-Family = Literal["classification", "multilabel", "regression", "tags", "text"]
+Family = Literal["classification", "multilabel", "regression", "tags", "text", "likelihood"]
 
 
 def _averages(metric: str, *averages: str) -> tuple[str, ...]:
@@ -44,6 +44,7 @@ SCORES: Mapping[Family, Mapping[str, tuple[str, ...]]] = {
         "chrf": ("chrf",),
         "rouge": ("rouge1", "rouge2", "rougeL", "rougeLsum"),
     },
+    "likelihood": {"perplexity": ("perplexity",), "loss": ("loss",)},
 }
 
 _FAMILIES: Mapping[str, Family] = {
@@ -54,7 +55,7 @@ _FAMILIES: Mapping[str, Family] = {
     "qa": "text",
     "summarization": "text",
     "translation": "text",
-    "chat": "text",
+    "chat": "likelihood",
 }
 
 _LESS_IS_BETTER = {
@@ -130,4 +131,5 @@ _OUTPUTS: Mapping[Family, str] = {
     "regression": "numbers",
     "tags": "tagged words",
     "text": "text",
+    "likelihood": "likelihoods",
 }

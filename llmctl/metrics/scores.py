@@ -48,7 +48,9 @@ def compute(
         names: metrics or single scores, see ``names.SCORES``; ``ORG/NAME`` for metrics of the Hub.
         predictions: N of them. Classes: (N,) integers. Labels: (N, C) booleans. Numbers: (N,) floats. Tagged
             words: lists of tags. Text and answers: strings.
-        references: the same; for text and answers also lists of accepted strings (none: the question has no answer).
+            Likelihoods: (N, 2) floats, see ``likelihoods``.
+        references: the same; for text and answers also lists of accepted strings (none: the question has no answer);
+            for likelihoods what each was of, which is not looked at.
         num_resamples: bootstrap resamples, shared by all scores; 0: no intervals.
         seed: of the resampling.
         label_names: the classes or labels in the order of their indices.
@@ -58,7 +60,7 @@ def compute(
     Raises:
         ConfigError: a metric that there is not, or not for these outputs.
         DataError: there is no example.
-        ModelError: a predicted number is not finite.
+        ModelError: a predicted number or likelihood is not finite.
     """
     if len(predictions) != len(references):
         raise ValueError(f"{len(predictions)} predictions of {len(references)} examples")
@@ -98,6 +100,8 @@ def make_measure(name: str, family: Family, settings: Settings) -> Measure:
         from llmctl.metrics.tags import TAGS as MEASURES
     elif family == "regression":
         from llmctl.metrics.numbers import REGRESSION as MEASURES
+    elif family == "likelihood":
+        from llmctl.metrics.likelihoods import LIKELIHOOD as MEASURES
     elif family == "multilabel":
         from llmctl.metrics.labels import MULTILABEL as MEASURES
     else:
@@ -110,19 +114,30 @@ def _as_family(predictions: Any, references: Any) -> tuple[Family, Any, Any]:
     first = predictions[0]
     if isinstance(first, str):
         return "text", predictions, [[one] if isinstance(one, str) else one for one in references]
-    if isinstance(first, (list, tuple)) and not (first and isinstance(first[0], (bool, np.bool_))):
+    if isinstance(first, (list, tuple)) and not (first and isinstance(first[0], (bool, np.bool_, float))):
         return "tags", predictions, references
     predictions, references = np.asarray(predictions), np.asarray(references)
+    if predictions.ndim == 2 and predictions.dtype.kind == "f":
+        return "likelihood", _finite(predictions), references
     if predictions.ndim == 2:
         return "multilabel", predictions.astype(bool), references.astype(bool)
     if predictions.dtype.kind != "f":
         return "classification", predictions.astype(np.int64), references.astype(np.int64)
+    return "regression", _finite(predictions), references.astype(np.float64)
+
+
+def _finite(predictions: np.ndarray) -> np.ndarray:
+    """``predictions`` as float64.
+
+    Raises:
+        ModelError: naming how many are not finite.
+    """
     if undefined := int((~np.isfinite(predictions)).sum()):
         raise ModelError(
-            f"{undefined:,} of {len(predictions):,} predicted numbers are not finite",
+            f"{undefined:,} of {predictions.size:,} predicted numbers are not finite",
             hint="the training went astray: try a lower --learning-rate",
         )
-    return "regression", predictions.astype(np.float64), references.astype(np.float64)
+    return predictions.astype(np.float64)
 
 
 def _chosen(measure: Measure, found: Mapping[str, float], wanted: tuple[str, ...] | None) -> Sequence[str]:

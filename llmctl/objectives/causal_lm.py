@@ -10,9 +10,8 @@ from llmctl import inference, runs
 from llmctl.config import PretrainConfig
 from llmctl.data.blocks import Blocks, TokenizedDocuments, tokenize
 from llmctl.data.load import Documents
+from llmctl.objectives.next_token import IGNORED, cross_entropy
 from llmctl.progress import Progress
-
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,10 @@ class CausalLM:
         return {"input_ids": stack("input_ids", 0), "labels": labels, "shift_labels": labels}
 
     def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
-        """Cross-entropy over flat logits, without the shifted copy that the models' own loss makes."""
+        """Cross-entropy of every token, given those before it."""
         logits = model(input_ids=batch["input_ids"], use_cache=False).logits
-        targets = batch["shift_labels"].flatten()
-        total = functional.cross_entropy(
-            logits.flatten(0, 1).float(), targets, ignore_index=IGNORED, reduction="sum"
-        )
+        targets = batch["shift_labels"]
+        total = cross_entropy(logits, targets)
         return total / (num_items if num_items is not None else targets.ne(IGNORED).sum())
 
     def evaluate(self, model: Any, features: TokenizedDocuments, *, progress: Progress) -> dict[str, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from llmctl.data.encode import unbounded
+from llmctl.errors import ConfigError
 from llmctl.progress import Progress
 
 _TEXTS_AT_ONCE = 1024
@@ -86,7 +87,16 @@ def encode_texts(
         texts: (N).
         pairs: (N) second texts, or ``None``.
         max_length: longest row, in tokens, special tokens included.
+
+    Raises:
+        ConfigError: ``max_length`` has no room for the special tokens.
     """
+    special = tokenizer.backend_tokenizer.num_special_tokens_to_add(pairs is not None)
+    if max_length < special:
+        raise ConfigError(
+            f"max_length {max_length} has no room for the {special} special tokens of each example",
+            hint=f"make it larger than {special}",
+        )
     whole = unbounded(tokenizer.backend_tokenizer)
     cutting = unbounded(tokenizer.backend_tokenizer)
     cutting.enable_truncation(max_length)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from llmctl.errors import DataError, ModelError
+from llmctl.errors import ConfigError, DataError, ModelError
 from llmctl.metrics import Scores, compute
 from llmctl.objectives.classes import (
     balanced_weights,
@@ -78,6 +78,7 @@ class SequenceClassification(TaskObjective):
 
     @classmethod
     def for_training(cls, task: Task, config: Any, tokenizer: Any, splits: Mapping[str, "Examples"]) -> Self:
+        _check_options(task, config)
         labels = _label_names(task, splits)
         weights = None
         if config.class_weights == "balanced":
@@ -112,14 +113,18 @@ class SequenceClassification(TaskObjective):
     def aligned(self, examples: "Examples", progress: Progress) -> Self:
         """Classes that model and data call differently are the same where their numbers tell it.
 
-        That is so where the model's names are the library's ``LABEL_0`` and so on and the data declares as many,
-        or where the data has numbers for the classes that the model names.
+        That is so where only capitals differ, where the model's names are the library's ``LABEL_0`` and so on and
+        the data declares as many, or where the data has numbers for the classes that the model names.
         """
         if self.task.kind != "classification" or not examples.labelled:
             return self
         names = examples.label_names or tuple(sorted(_counts(self.task, examples), key=_by_size))
         if set(names) <= set(self.labels):
             return self
+        small = [label.lower() for label in self.labels]
+        called = {name.lower(): name for name in names}
+        if len(called) == len(names) and len(set(small)) == len(small) and called.keys() <= set(small):
+            return replace(self, labels=tuple(called.get(label.lower(), label) for label in self.labels))
         numbered = [str(number) for number in range(len(self.labels))]
         if all(name == f"LABEL_{number}" for number, name in enumerate(self.labels)):
             same = names if examples.label_names and len(names) == len(self.labels) else tuple(numbered)
@@ -267,6 +272,18 @@ class SequenceClassification(TaskObjective):
         return self.labels[answer]
 
 
+def _check_options(task: Task, config: Any) -> None:
+    """Refuse what would do nothing.
+
+    Raises:
+        ConfigError: weights of what are no classes, smoothing of numbers.
+    """
+    if config.class_weights != "none" and task.kind != "classification":
+        raise ConfigError(f"class_weights: {task.kind} has no classes to weigh", hint="leave it out")
+    if config.label_smoothing_factor and task.kind == "regression":
+        raise ConfigError("label_smoothing_factor: numbers cannot be smoothed", hint="leave it out")
+
+
 def _label_names(task: Task, splits: Mapping[str, "Examples"]) -> tuple[str, ...]:
     """The classes in the order the source declares, else numbers by size and words by the alphabet.
 
@@ -277,10 +294,11 @@ def _label_names(task: Task, splits: Mapping[str, "Examples"]) -> tuple[str, ...
         return ("score",)
     train = splits["train"]
     found = _counts(task, train)
-    if len(found) < (1 if task.kind == "multilabel" else 2):
-        only = f": {next(iter(found))!r}" if found else ""
+    if not found:
+        raise DataError(f"{train.name}: no example has a label", hint="there is nothing to learn from it")
+    if len(found) == 1 and task.kind == "classification":
         raise DataError(
-            f"{train.name}: all examples have one single label{only}",
+            f"{train.name}: all examples have one single label: {next(iter(found))!r}",
             hint="there is nothing to learn from it",
         )
     if train.label_names:

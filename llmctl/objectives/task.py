@@ -12,7 +12,7 @@ from llmctl.config import TaskSettings
 from llmctl.inference import evaluating
 from llmctl.metrics import Scores
 from llmctl.progress import SILENT, Progress
-from llmctl.tasks import Task
+from llmctl.tasks import Task, best_metric_of, metrics_of
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
@@ -201,13 +201,14 @@ class TaskObjective(ABC):
         )
 
     def evaluate(self, model: Any, features: Any, *, progress: Progress) -> dict[str, float]:
-        """``loss`` and the task's scores, without intervals: what the best checkpoint is chosen by."""
-        from llmctl.tasks import metrics_of
-
+        """``loss`` and the task's scores, without intervals; one of them decides which checkpoint is best."""
         predictions = self.predict(model, features, progress=progress)
-        scores = self.judge(features, predictions, metrics=metrics_of(self.task), num_resamples=0, seed=0)
-        found = {name: score.value for name, score in scores.values.items()}
-        return found if predictions.loss is None else {"loss": predictions.loss, **found}
+        found = {} if predictions.loss is None else {"loss": predictions.loss}
+        for metrics in (metrics_of(self.task), (best_metric_of(self.task),)):
+            if not set(metrics) <= found.keys():
+                scores = self.judge(features, predictions, metrics=metrics, num_resamples=0, seed=0)
+                found |= {name: score.value for name, score in scores.values.items()}
+        return found
 
 
 def batches_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

@@ -35,6 +35,7 @@ class FinetuneResult:
 
     run: str
     model: str
+    kind: str
     steps: int
     best_epoch: float | None
     train_examples: int
@@ -200,6 +201,8 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         objective.prepare(model)
         model = methods.apply(model, config, kind=task.kind, progress=progress)
         examples = objective.training_set(features["train"])
+        if len(examples) != len(features["train"]):
+            progress.note(f"packed: {len(features['train']):,} conversations in {len(examples):,} rows")
         plan = self._plan(config, len(examples), best_metric_of(objective.task))
         progress.note(
             f"training: {plan.steps:,} steps of {plan.amount // training.num_processes():,} examples, "
@@ -236,6 +239,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         result = FinetuneResult(
             run=str(trained.run_dir.path),
             model=str(trained.run_dir.model),
+            kind=task_of(config).kind,
             steps=trained.trainer.state.global_step,
             best_epoch=_best_epoch(trained),
             train_examples=len(ready.examples.examples),

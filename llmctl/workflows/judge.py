@@ -109,8 +109,6 @@ def judge(
 
 def baseline(objective: "TaskObjective", features: Any, metrics: Sequence[str]) -> dict[str, float | None]:
     """What the best constant answer would score."""
-    if objective.task.kind == "chat":
-        return {}
     labels = getattr(objective, "labels", None)
     return majority(metrics, objective.gold(features), kind=objective.judged_as, label_names=labels)
 

@@ -66,8 +66,9 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         if config.model:
             return
         architectures.check_shape(config, block_size=config.block_size)
-        if not config.tokenizer:
-            tokenization.check(config, config.architecture or architectures.DEFAULT_ARCHITECTURE)
+        architecture = config.architecture or architectures.DEFAULT_ARCHITECTURE
+        if not config.tokenizer and architecture in tokenization.FAMILIES:  # else the library is asked, later
+            tokenization.check(config, architecture)
 
     def settle(self, config: PretrainConfig) -> PretrainConfig:
         """A wider model wants a lower learning rate, about in proportion (arXiv:2203.03466)."""

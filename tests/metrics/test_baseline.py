@@ -62,6 +62,11 @@ def test_no_answer_means_something_only_where_there_may_be_none() -> None:
     assert majority(["bleu", "chrf"], [["x"]], kind="translation") == {"bleu": None, "chrf": None}
 
 
+def test_a_likelihood_has_no_constant_answer() -> None:
+    found = majority(["perplexity", "loss"], np.array([3, 4]), kind="chat")
+    assert found == {"perplexity": None, "loss": None}
+
+
 def test_classes_and_numbers_need_no_reference_library() -> None:
     code = (
         "import sys; from llmctl.metrics import majority; majority(['f1'], [0, 1], kind='classification');"

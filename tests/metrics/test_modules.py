@@ -22,6 +22,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("spearmanr", "regression", [1.0, 2.0, 3.0], [1.0, 3.0, 2.0]),
         ("seqeval", "ner", [["B-X", "O"], ["O"]], [["B-X", "I-X"], ["O"]]),
         ("squad", "qa", ["the cat", ""], [["cat"], []]),
+        ("perplexity", "chat", [[3.0, 2.0], [1.0, 4.0]], [2, 4]),
         ("bleu", "translation", ["a b c d e"], [["a b c d f"]]),
     ],
 )

@@ -9,10 +9,9 @@ from llmctl.metrics.names import family_of, resolve
 from llmctl.tasks import KINDS
 
 
-def test_every_kind_but_chat_is_judged_by_metrics_that_there_are() -> None:
+def test_every_kind_is_judged_by_metrics_that_there_are() -> None:
     for kind in KINDS.values():
-        if kind.metrics != ("perplexity",):  # scored without predictions
-            check_names([*kind.metrics, kind.metric_for_best_model], kind.name)
+        check_names([*kind.metrics, kind.metric_for_best_model], kind.name)
 
 
 def test_a_metric_and_its_score() -> None:

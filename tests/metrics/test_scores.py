@@ -17,6 +17,7 @@ OUTPUTS: dict[str, tuple[Any, Any]] = {
     "multilabel": (RNG.random((30, 4)) < 0.5, RNG.random((30, 4)) < 0.5),
     "regression": (RNG.normal(size=40), RNG.normal(size=40)),
     "tags": ([["B-X", "O"], ["O"], ["B-X"]], [["B-X", "I-X"], ["O"], ["O"]]),
+    "likelihood": (np.stack([RNG.gamma(5, size=30), RNG.integers(1, 9, 30)], axis=1), np.zeros(30)),
     "text": (["a cat", "", "the dog"], [["cat"], [], ["a dog", "dogs"]]),
 }
 
