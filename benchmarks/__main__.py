@@ -20,7 +20,9 @@ NAMES = (
     "perplexity",
     "generation",
     "tinyshakespeare",
+    "finetuning",
 )
+LONG = ("quality",)  # about an hour: run when named, and by make soak
 
 
 def processor() -> str:
@@ -31,9 +33,9 @@ def processor() -> str:
 
 
 def main(names: list[str]) -> None:
-    unknown = [name for name in names if name not in NAMES]
+    unknown = [name for name in names if name not in NAMES + LONG]
     if unknown:
-        sys.exit(f"no benchmark {unknown[0]!r}; there are: {', '.join(NAMES)}")
+        sys.exit(f"no benchmark {unknown[0]!r}; there are: {', '.join(NAMES + LONG)}")
     sections = {}
     if RESULTS.exists():
         parts = re.split(r"^## (\w+)\n", RESULTS.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -46,7 +48,7 @@ def main(names: list[str]) -> None:
         sections[name] = (
             f"\n{title}\n\n{module.main().strip()}\n\n{machine}: `python -m benchmarks {name}`\n\n"
         )
-        ordered = [f"## {key}\n{sections[key]}" for key in NAMES if key in sections]
+        ordered = [f"## {key}\n{sections[key]}" for key in NAMES + LONG if key in sections]
         RESULTS.write_text("# Measured\n\n" + "".join(ordered).rstrip() + "\n", encoding="utf-8")
 
 

@@ -39,7 +39,9 @@ data["validation"] = data["validation"].select(range(evaluated))
 tokenizer = AutoTokenizer.from_pretrained(model)
 net = AutoModelForSequenceClassification.from_pretrained(model, num_labels=2, dtype=torch.float32)
 padding = "max_length" if variant == "padded to 128" else False
-data = data.map(lambda rows: tokenizer(rows["sentence"], padding=padding, max_length=128, truncation=True), batched=True)
+def encode(rows):
+    return tokenizer(rows["sentence"], padding=padding, max_length=128, truncation=True)
+data = data.map(encode, batched=True)
 
 class Clock(TrainerCallback):
     first = None
@@ -50,10 +52,12 @@ class Clock(TrainerCallback):
 
 clock = Clock()
 arguments = TrainingArguments(folder + "/out", per_device_train_batch_size=32, per_device_eval_batch_size=32,
-    num_train_epochs=1, max_steps=steps or -1, learning_rate=5e-5, save_strategy="no", logging_steps=10**6, report_to="none",
-    disable_tqdm=True, train_sampling_strategy="group_by_length" if variant == "group_by_length" else "random")
+    num_train_epochs=1, max_steps=steps or -1, learning_rate=5e-5, save_strategy="no", logging_steps=10**6,
+    report_to="none", disable_tqdm=True,
+    train_sampling_strategy="group_by_length" if variant == "group_by_length" else "random")
+collate = default_data_collator if padding else DataCollatorWithPadding(tokenizer)
 trainer = Trainer(model=net, args=arguments, train_dataset=data["train"], eval_dataset=data["validation"],
-                  data_collator=default_data_collator if padding else DataCollatorWithPadding(tokenizer), callbacks=[clock])
+                  data_collator=collate, callbacks=[clock])
 trainer.train()
 training = time.perf_counter() - clock.started
 started = time.perf_counter()
@@ -85,9 +89,10 @@ def fit(*args, **kwargs):
     times["training"] = time.perf_counter() - started
     return found
 training.fit = fit
-config = FinetuneConfig(task="classification", data=folder, model=model, num_train_epochs=1, per_device_train_batch_size=32,
-                        max_train_samples=train, max_eval_samples=evaluated, learning_rate=5e-5, warmup_steps=0, weight_decay=0,
-                        runs_dir=folder + "/runs", load_best_model_at_end=False, eval_steps=10**6, save_steps=10**6)
+config = FinetuneConfig(
+    task="classification", data=folder, model=model, num_train_epochs=1, per_device_train_batch_size=32,
+    max_train_samples=train, max_eval_samples=evaluated, learning_rate=5e-5, warmup_steps=0, weight_decay=0,
+    runs_dir=folder + "/runs", load_best_model_at_end=False, eval_steps=10**6, save_steps=10**6)
 
 class Timed(Finetuning):
     def finish(self, config, ready, trained, progress):
@@ -111,9 +116,11 @@ print(json.dumps({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1
 """
 
 
-def call(program: str, *arguments: object, cache: str) -> dict[str, float]:
+def call(program: str, *arguments: object, cache: str, threads: int | None = 1) -> dict[str, float]:
     """Run a program in a process of its own, and read the JSON that it prints last."""
-    environment = os.environ | {"LLMCTL_CACHE_DIR": cache, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"LLMCTL_CACHE_DIR": cache, "HF_HUB_OFFLINE": "1"}
+    if threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
         capture_output=True,
@@ -140,7 +147,11 @@ def first_step(folder: Path, model: str, ours: bool) -> float:
             *("--model", model, "--max-steps", "1", "--logging-steps", "1", "--max-eval-samples", "32"),
             *("--runs-dir", f"{place}/runs", "--run-name", "first"),
         ]
-        environment = os.environ | {"LLMCTL_CACHE_DIR": f"{place}/c", "OMP_NUM_THREADS": "1"}
+        environment = os.environ | {
+            "LLMCTL_CACHE_DIR": f"{place}/c",
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
         subprocess.run(command, capture_output=True, check=True, env=environment)
         events = map(json.loads, Path(place, "runs/first/metrics.jsonl").read_text().splitlines())
         return float(next(event["time"] for event in events if "loss" in event)) - began

@@ -1,8 +1,9 @@
 """Models with a head for a task: a new head on a trained body, or one that was trained already."""
 
+from pathlib import Path
 from typing import Any
 
-from llmctl import models
+from llmctl import adapters, models
 from llmctl.errors import ModelError
 from llmctl.models import LoadedModel, Source
 from llmctl.progress import Progress
@@ -34,10 +35,17 @@ def load_with_new_head(found: Source, auto_class: str, settings: dict[str, Any],
         settings: as :meth:`llmctl.objectives.task.TaskObjective.model_settings`.
 
     Raises:
-        ModelError: the family has no such head, or weights of the body are missing.
+        ModelError: the family has no such head, weights of the body are missing, or it is an adapter.
     """
+    if adapters.read(found.location):
+        raise ModelError(
+            f"{found.name} is an adapter: it cannot be trained on as a model of its own",
+            hint=f"first put it into its model: llmctl export {found.name} --merge",
+        )
     _check_family(found, auto_class)
     model, info = models.load_weights(found, auto_class, ignore_mismatched_sizes=True, **settings)
+    if found.gguf_file:
+        model.name_or_path = str(Path(found.location) / found.gguf_file)
     body = f"{model.base_model_prefix}."
     missing = [name for name in info["missing_keys"] if name.startswith(body) and "pooler" not in name]
     if missing:
@@ -56,6 +64,8 @@ def load_with_new_head(found: Source, auto_class: str, settings: dict[str, Any],
 
 def load_with_head(found: Source, auto_class: str, *, runs_dir: Any, bf16: bool = False) -> LoadedModel:
     """A model whose head was trained, in evaluation mode on this process's device, with its tokenizer.
+
+    Of an adapter it is the model that it was trained on, with the adapter in place.
 
     Raises:
         ModelError: it has no such head, or not a trained one.

@@ -30,7 +30,8 @@ def num_positions(model: Any) -> int | None:
         return None
     if config.model_type in _COUNT_FROM_PADDING:
         positions -= (config.pad_token_id or 0) + 1
-    return positions
+    # A learnt prefix or prompt (peft) stands where text could.
+    return positions - getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", 0)
 
 
 def check_ids(model: Any, num_ids: int, name: str = "the model") -> None:

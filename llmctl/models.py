@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmctl import disk, hub, runs
+from llmctl import adapters, disk, hub, runs
+from llmctl.adapters import Adapter
 from llmctl.architectures import check_memory, new_config, shape_errors
 from llmctl.config import ModelShape
 from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
@@ -153,6 +154,11 @@ def _load_weights(found: Source, *, bf16: bool = False) -> Any:
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(f"{found.name} is a {config.model_type} model, which cannot predict a next token")
     model, info = load_weights(found, "AutoModelForCausalLM", bf16=bf16)
+    if hasattr(model, "get_base_model"):
+        raise ModelError(
+            f"{found.name}: text cannot be written or scored with a learnt prefix or prompt here",
+            hint=f"judge it by its task: llmctl eval {found.name}; or train with --method lora",
+        )
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
@@ -171,6 +177,10 @@ def load_config(found: Source) -> Any:
     """
     from transformers import AutoConfig
 
+    if adapter := adapters.read(found.location):
+        if adapter.config_folder is None:
+            return load_config(_base_of(adapter))
+        found = Source(found.name, str(adapter.config_folder))
     if found.local and not found.gguf_file and not (Path(found.location) / "config.json").is_file():
         raise ModelError(f"no model in {found.location}: it holds no config.json")
     with _explained(found, "model"):
@@ -180,7 +190,7 @@ def load_config(found: Source) -> Any:
 def load_weights(
     found: Source, auto_class: str, *, bf16: bool = False, **settings: Any
 ) -> tuple[Any, dict[str, Any]]:
-    """Load weights in float32, or bfloat16, whatever the checkpoint holds.
+    """Load weights in float32, or bfloat16, whatever the checkpoint holds; an adapter's into its model.
 
     Args:
         found: where they are.
@@ -197,6 +207,9 @@ def load_weights(
     import transformers
 
     hide_bars()
+    if adapter := adapters.read(found.location):
+        model = load_adapted(found, adapter, auto_class, bf16=bf16, **settings)
+        return adapters.merged(model), {"missing_keys": set(), "mismatched_keys": set()}
     with _explained(found, "model"):
         model, info = getattr(transformers, auto_class).from_pretrained(
             found.location,
@@ -211,6 +224,38 @@ def load_weights(
         model.config.__dict__.pop("quantization_config", None)
         model.hf_quantizer, model.is_quantized = None, False
     return model, info
+
+
+def load_adapted(found: Source, adapter: Adapter, auto_class: str, **settings: Any) -> Any:
+    """The ``PeftModel`` of an adapter: the model that it was trained on, with the adapter beside its weights.
+
+    Args:
+        settings: as for :func:`load_weights`.
+
+    Raises:
+        ModelError: the model is gone, or the adapter does not fit it.
+    """
+    model, info = load_weights(
+        _base_of(adapter), auto_class, config=load_config(found), ignore_mismatched_sizes=True, **settings
+    )
+    unread = [*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])]
+    with _explained(found, "adapter"):
+        return adapters.attach(model, adapter, unread)
+
+
+def _base_of(adapter: Adapter) -> Source:
+    """The model that an adapter was trained on.
+
+    Raises:
+        ModelError: it is not there any more.
+    """
+    try:
+        return find_source(adapter.base, Path("runs"))
+    except ConfigError as error:
+        raise ModelError(
+            f"{adapter.folder}: the model that the adapter was trained on is gone: {adapter.base}",
+            hint="put it back, or write its new place into adapter_config.json",
+        ) from error
 
 
 def load_for_training(source: str, *, runs_dir: Path) -> Any:
@@ -268,6 +313,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     try:
         with disk.staged_directory(folder) as staging:
             model.save_pretrained(staging)
+            adapters.complete(model, staging)
             tokenizer.save_pretrained(staging)
     except OSError as error:
         raise ModelError(f"cannot write {folder}: {error.strerror or error}") from error

@@ -101,7 +101,7 @@ class RunDir:
     @property
     def finished(self) -> bool:
         """Whether the training ended: ``model/`` is put in place whole, as its last act."""
-        return (self.model / "config.json").is_file()
+        return any((self.model / name).is_file() for name in ("config.json", "adapter_config.json"))
 
     def command(self) -> str:
         """The command that made the run: ``pretrain`` or ``finetune``."""

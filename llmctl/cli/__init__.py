@@ -31,5 +31,9 @@ COMMANDS = {
         "teach a model a task: classification, NER, QA, translation, chat, ...",
     ),
     "eval": Command("Judge", "eval", "EVAL", "the scores of a run or a model, each with its 95 % interval"),
+    "predict": Command("Use", "predict", "PREDICT", "labels, entities, answers or texts for your own input"),
+    "export": Command(
+        "Use", "export", "EXPORT", "write a plain model: an adapter put into the model it belongs to"
+    ),
     "generate": Command("Use", "generate", "GENERATE", "let a model go on from your words"),
 }

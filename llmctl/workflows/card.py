@@ -3,6 +3,7 @@
 from typing import Any
 
 from llmctl.config import FinetuneConfig
+from llmctl.methods import ADAPTERS
 from llmctl.runs import RunDir
 
 
@@ -23,8 +24,6 @@ def task_card(config: FinetuneConfig, run_dir: RunDir, result: Any, objective: A
                 f"| {name} | {score.value:.4f} | {low} to {high} | {'' if baseline is None else f'{baseline:.4f}'} |"
             )
     scores = "\n".join(rows) or "| none | | | |"
-    loader = objective.model_class if config.method not in ("lora", "prefix", "prompt") else _peft(objective)
-    library = "transformers" if loader.startswith("AutoModel") else "peft"
     return f"""\
 # {run_dir.name}
 
@@ -38,15 +37,31 @@ def task_card(config: FinetuneConfig, run_dir: RunDir, result: Any, objective: A
 |---|---|---|---|
 {scores}
 
-```python
-from {library} import {loader}
-from transformers import AutoTokenizer
-
-model = {loader}.from_pretrained("{run_dir.model}")
-tokenizer = AutoTokenizer.from_pretrained("{run_dir.model}")
-```
+{_usage(config, run_dir, objective.model_class)}
 """
 
 
-def _peft(objective: Any) -> str:
-    return str(objective.model_class).replace("AutoModel", "AutoPeftModel", 1)
+def _usage(config: FinetuneConfig, run_dir: RunDir, model_class: str) -> str:
+    """How plain Hugging Face loads it."""
+    if config.method not in ADAPTERS:
+        return f"""\
+```python
+from transformers import AutoTokenizer, {model_class}
+
+model = {model_class}.from_pretrained("{run_dir.model}")
+tokenizer = AutoTokenizer.from_pretrained("{run_dir.model}")
+```"""
+    loader = model_class.replace("AutoModel", "AutoPeftModel", 1)
+    labels = "id2label=config.id2label, label2id=config.label2id"
+    gguf = ", gguf_file=config.gguf_file" if (config.model or "").endswith((".gguf", "smollm2")) else ""
+    return f"""\
+It is an adapter: `llmctl export {run_dir.path} --merge` puts one of LoRA into its model.
+
+```python
+from peft import {loader}
+from transformers import AutoConfig, AutoTokenizer
+
+config = AutoConfig.from_pretrained("{run_dir.model}", subfolder="base_model")
+model = {loader}.from_pretrained("{run_dir.model}"{gguf if gguf else f", {labels}"})
+tokenizer = AutoTokenizer.from_pretrained("{run_dir.model}")
+```"""

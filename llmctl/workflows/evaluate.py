@@ -8,16 +8,15 @@ from llmctl.config import EvalConfig, FinetuneConfig
 from llmctl.errors import ConfigError
 from llmctl.metrics.names import check_names
 from llmctl.progress import Progress
-from llmctl.recipe import resolve
-from llmctl.runs import RunDir
 from llmctl.tasks import Task, defaults_of, find_task, metrics_of
 from llmctl.workflows import perplexity
-from llmctl.workflows.judged import SPLITS, one_split, place_of_scores, with_given
+from llmctl.workflows.judged import SPLITS, one_split, place_of_scores, recipe_of, with_given
 from llmctl.workflows.perplexity import PerplexityResult
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
     from llmctl.models import Source
+    from llmctl.objectives.task import TaskObjective
     from llmctl.workflows.judge import Judgement
 
 
@@ -41,7 +40,7 @@ def check(config: EvalConfig) -> None:
             return
     source = config.model or str(runs.latest_finished(root).path)
     run_dir = find_source(source, root).run
-    task, settings = _settings(config, _recipe(run_dir))
+    task, settings = _settings(config, recipe_of(run_dir))
     if task is None:
         perplexity.check(config)
         return
@@ -62,7 +61,7 @@ def run(config: EvalConfig, *, progress: Progress) -> "Judgement | PerplexityRes
 
     root = runs.runs_dir(config.runs_dir)
     source = models.find_source(config.model or str(runs.latest_finished(root).path), root)
-    task, settings = _settings(config, _recipe(source.run))
+    task, settings = _settings(config, recipe_of(source.run))
     if task is None:
         return perplexity.run(config, progress=progress)
     if not config.model:
@@ -94,19 +93,12 @@ def _judge_task(
         objective.encode(examples, progress=progress),
         split=split,
         name=source.name,
-        metrics=settings.metric or metrics_of(task),
+        metrics=_metrics(settings, task, objective),
         num_resamples=settings.num_resamples,
         seed=config.seed,
         path=path,
         progress=progress,
     )
-
-
-def _recipe(run_dir: RunDir | None) -> FinetuneConfig | None:
-    """The recipe of a run of ``llmctl finetune``."""
-    if run_dir is None or run_dir.command() != "finetune":
-        return None
-    return resolve(FinetuneConfig, run_dir.recipe, {})
 
 
 def _settings(config: EvalConfig, recipe: FinetuneConfig | None) -> tuple[Task | None, FinetuneConfig]:
@@ -147,8 +139,18 @@ def _examples(
         progress=progress,
         task=task,
     )
-    limit = config.max_eval_samples or (settings.max_eval_samples if config.data is None else None)
+    limit = config.max_eval_samples
+    if limit is None and config.data is None:  # what the run learnt from and was judged by
+        limits = {"train": settings.max_train_samples, "validation": settings.max_eval_samples}
+        limit = limits.get(split)
     return split, examples.first(limit)
+
+
+def _metrics(settings: FinetuneConfig, task: Task, objective: "TaskObjective") -> tuple[str, ...]:
+    """Those asked for, of this command or of the run, else the objective's own, which fit the labels."""
+    if settings.metric in ((), metrics_of(task)):
+        return metrics_of(objective.task)
+    return settings.metric
 
 
 def _max_length(settings: FinetuneConfig, task: Task, model: object) -> int:

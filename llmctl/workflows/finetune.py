@@ -140,7 +140,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
 
     def fitted(self, config: FinetuneConfig, progress: Progress) -> FinetuneConfig:
         """``max_length`` as the kind has it, at most what the model can read; the languages that files name."""
-        from llmctl import models
+        from llmctl import methods, models
         from llmctl.data.parallel import parallel_source
 
         if files := parallel_source(config.data or "", config, task_of(config)):
@@ -154,6 +154,8 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
             check_architecture(config.architecture, task_objective(task_of(config)).model_class)
             return replace(config, max_length=wanted)
         positions = models.positions_of(config.model, runs_dir=runs.runs_dir(config.runs_dir))
+        if positions:
+            positions -= methods.virtual_tokens(config)
         if positions and config.max_length and config.max_length > positions:
             raise ConfigError(
                 f"max_length {config.max_length} is beyond the model's {positions} positions",
@@ -314,7 +316,7 @@ def _tokenizer(
 
 def _model(config: FinetuneConfig, objective: Any, tokenizer: Any, progress: Progress) -> Any:
     """A trained body with a head for the objective, or a new model."""
-    from llmctl import heads, models
+    from llmctl import heads, methods, models
 
     assert config.max_length
     if not config.model:
@@ -324,7 +326,8 @@ def _model(config: FinetuneConfig, objective: Any, tokenizer: Any, progress: Pro
             config, tokenizer, model_class=objective.model_class, block_size=longest, **settings
         )
     found = models.find_source(config.model, runs.runs_dir(config.runs_dir))
-    model = heads.load_with_new_head(found, objective.model_class, objective.model_settings(), progress)
+    settings = {**objective.model_settings(), **methods.loading(config)}
+    model = heads.load_with_new_head(found, objective.model_class, settings, progress)
     models.check_vocabulary(tokenizer, model, config.model)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id or tokenizer.eos_token_id

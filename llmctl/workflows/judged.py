@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llmctl import runs
-from llmctl.config import EvalConfig
+from llmctl.config import EvalConfig, FinetuneConfig
 from llmctl.errors import ConfigError
 from llmctl.progress import Progress
+from llmctl.recipe import resolve
 from llmctl.runs import RunDir
 
 SPLITS = ("train", "validation", "test")
 SettingsT = TypeVar("SettingsT")
+
+
+def recipe_of(run_dir: RunDir | None) -> FinetuneConfig | None:
+    """The recipe of a run of ``llmctl finetune``; ``None`` for other runs and for what is none."""
+    if run_dir is None or run_dir.command() != "finetune":
+        return None
+    return resolve(FinetuneConfig, run_dir.recipe, {})
 
 
 def with_given(settings: SettingsT, config: EvalConfig) -> SettingsT:

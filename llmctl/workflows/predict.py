@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
-from llmctl.config import FinetuneConfig, PredictConfig, TaskSettings
+from llmctl.config import FinetuneConfig, PredictConfig, TaskData, TaskSettings
 from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.progress import Progress
-from llmctl.recipe import resolve
 from llmctl.tasks import KINDS, Task, find_task
+from llmctl.workflows.judged import recipe_of
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
@@ -77,11 +77,11 @@ def run(config: PredictConfig, *, progress: Progress) -> PredictResult:
     from llmctl.tasks import defaults_of
 
     models.hide_bars()
-    recipe = resolve(FinetuneConfig, source.run.recipe, {}) if source.run else None
+    recipe = recipe_of(source.run)
     task = _task(config, recipe, source)
     if not config.model:
         progress.note(f"model: {source.name} (the newest run of finetune)")
-    examples = _examples(config, task, progress)
+    examples = _examples(config, task, recipe, progress)
     objective_class = task_objective(task)
     root = runs.runs_dir(config.runs_dir)
     loaded: LoadedModel = heads.load_with_head(
@@ -147,19 +147,41 @@ def _settings(config: PredictConfig, recipe: FinetuneConfig | None) -> FinetuneC
 # Inputs
 
 
-def _examples(config: PredictConfig, task: Task, progress: Progress) -> "Examples":
+def _examples(
+    config: PredictConfig, task: Task, recipe: FinetuneConfig | None, progress: Progress
+) -> "Examples":
     """What is asked, without labels."""
     if config.input_file and Path(config.input_file).suffix not in (".txt", ".text"):
-        from llmctl.config import TaskData
-        from llmctl.data.examples import load_examples
-
-        data = TaskData(data=config.input_file, task=task.kind, validation_fraction=0.0)
-        kind = find_task(task.kind)
-        found = load_examples(
-            data, kind, progress=progress, cache_dir=runs.cache_dir(), wanted={"train"}, labelled=False
-        )
-        return found["train"]
+        return _rows(config.input_file, task, recipe, progress)
     return _unlabelled([_row(text, config, task) for text in _lines(config)], config.input_file or "input")
+
+
+def _rows(file: str, task: Task, recipe: FinetuneConfig | None, progress: Progress) -> "Examples":
+    """The rows of a table by the columns that the run learnt from, else by those that such data usually has."""
+    from llmctl.data.columns import FLAGS, LABELS
+    from llmctl.data.examples import load_examples
+
+    def load(**columns: str | None) -> "Examples":
+        data = TaskData(data=file, task=task.kind, validation_fraction=0.0, **columns)  # type: ignore[arg-type]
+        return load_examples(
+            data,
+            find_task(task.kind),
+            progress=progress,
+            cache_dir=runs.cache_dir(),
+            wanted={"train"},
+            labelled=False,
+        )["train"]
+
+    options = [option for role, option in FLAGS[task.kind].items() if role not in LABELS]
+    learnt = {option: getattr(recipe, option, None) for option in options}
+    try:
+        found = load(**learnt)
+    except DataError:
+        if not any(learnt.values()):
+            raise
+        found = load()
+    labels = [name for name in found.table.column_names if name in LABELS]
+    return replace(found, table=found.table.drop_columns(labels), labelled=False)
 
 
 def _lines(config: PredictConfig) -> list[str]:
