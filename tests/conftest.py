@@ -8,6 +8,9 @@ import pytest
 
 from tests.loopback_hub import LoopbackHub
 
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # these models are too small for more, and tests run side by side
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 
 

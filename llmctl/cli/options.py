@@ -5,6 +5,7 @@ import inspect
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
 from functools import cached_property
@@ -113,6 +114,8 @@ def execute(
 
     for library in ("TRANSFORMERS", "DATASETS", "HF_HUB"):  # read when they are imported, so before that
         os.environ.setdefault(f"{library}_VERBOSITY", "info" if verbose else "error")
+    if not verbose:
+        warnings.simplefilter("ignore")  # what libraries have to say to their callers is not for the user
     console = Console(quiet=quiet, as_json=as_json)
     flags = {key: _as_given(key, value) for key, value in given.items() if value is not None and value != []}
     try:

@@ -1,5 +1,6 @@
 """The command line as a person calls it: real processes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,20 @@ from pathlib import Path
 import pytest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+HEAVY = ("torch", "transformers", "datasets", "numpy", "pandas", "pyarrow", "accelerate", "evaluate")
+
+
+def modules_after(arguments: list[str], cwd: Path) -> tuple[int, set[str]]:
+    """The exit code of a command, and the heavy modules it left in ``sys.modules``."""
+    code = (
+        "import atexit, json, sys\n"
+        f"atexit.register(lambda: print('\\nMODULES', json.dumps([m for m in {HEAVY!r} if m in sys.modules])))\n"
+        f"sys.argv = ['llmctl', *{arguments!r}]\n"
+        "from llmctl.cli.main import main\n"
+        "main()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=60)
+    return result.returncode, set(json.loads(result.stdout.rpartition("MODULES")[2]))
 
 
 @pytest.fixture

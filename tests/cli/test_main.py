@@ -1,8 +1,5 @@
 """The entry: help, usage errors, the error boundary, and what may be imported on the way."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,22 +7,7 @@ import pytest
 from llmctl import __version__
 from llmctl.cli import COMMANDS
 from llmctl.cli.options import flag_of, load_verb
-from tests.cli.conftest import Run
-
-HEAVY = ("torch", "transformers", "datasets", "numpy", "pandas", "pyarrow", "accelerate", "evaluate")
-
-
-def modules_after(arguments: list[str], cwd: Path) -> tuple[int, set[str]]:
-    """The exit code of a command, and the heavy modules it left in ``sys.modules``."""
-    code = (
-        "import atexit, json, sys\n"
-        f"atexit.register(lambda: print('\\nMODULES', json.dumps([m for m in {HEAVY!r} if m in sys.modules])))\n"
-        f"sys.argv = ['llmctl', *{arguments!r}]\n"
-        "from llmctl.cli.main import main\n"
-        "main()\n"
-    )
-    result = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=60)
-    return result.returncode, set(json.loads(result.stdout.rpartition("MODULES")[2]))
+from tests.cli.conftest import Run, modules_after
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,275 @@
+"""Trainer as we use it: the order of examples, early stopping, the best model, what is counted and recorded."""
+
+import json
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from llmctl.config import FinetuneConfig
+from llmctl.errors import ConfigError, ModelError
+from llmctl.runs import RunDir
+from llmctl.training import (
+    LikeLengths,
+    ObjectiveTrainer,
+    Plan,
+    StoppedError,
+    fit,
+    make_arguments,
+    total_steps,
+)
+
+# The order of examples
+
+
+def lengths_of(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(2, 120, count)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7, 200, 201, 203, 399, 400, 401, 999])
+def test_every_example_comes_once_and_the_longest_in_the_first_batch(count: int) -> None:
+    lengths = np.arange(count)
+    for seed in range(100):
+        sampler = LikeLengths(lengths, 4, seed)
+        order = list(sampler)
+        assert len(sampler) == count
+        assert sorted(order) == list(range(count))
+        assert count - 1 in order[:4]
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    lengths = lengths_of(500)
+
+    def order(seed: int, epoch: int) -> list[int]:
+        sampler = LikeLengths(lengths, 8, seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(0, 0) == order(0, 0)
+    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
+    sampler = LikeLengths(lengths, 8, 0)
+    assert list(sampler) == list(sampler), "without another epoch the same again"
+
+
+def test_examples_of_a_batch_are_of_like_length() -> None:
+    lengths = lengths_of(3200)
+    batches = lengths[list(LikeLengths(lengths, 16, 0))].reshape(-1, 16)
+    padded = (batches.max(axis=1) * 16).sum()
+    assert padded < 1.03 * lengths.sum()
+    shuffled = np.random.default_rng(0).permutation(lengths).reshape(-1, 16)
+    assert (shuffled.max(axis=1) * 16).sum() > 1.5 * lengths.sum()
+
+
+def test_batches_are_not_sorted_among_themselves() -> None:
+    lengths = lengths_of(3200)
+    means = lengths[list(LikeLengths(lengths, 16, 0))].reshape(-1, 16).mean(axis=1)
+    assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.2
+
+
+# A training in miniature
+
+
+class Numbers(torch.utils.data.Dataset[dict[str, Any]]):
+    """Rows (x, y) with y = 2x; example ``i`` is ``lengths[i]`` long, which only the sampler sees."""
+
+    def __init__(self, count: int) -> None:
+        self.lengths = np.arange(count) % 5 + 1
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"index": index, "x": float(index), "labels": 2.0 * index}
+
+
+class Line(torch.nn.Module):
+    """y = w x."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.w * x
+
+
+@dataclass
+class Fit:
+    """An objective that notes which examples it saw and what ``w`` was at each evaluation."""
+
+    scores: list[float] = field(default_factory=list)
+    seen: list[list[int]] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    diverges_at: int | None = None
+
+    def encode(self, split: Any, *, progress: Any) -> Any:
+        return split
+
+    def training_set(self, features: Any) -> Any:
+        return features
+
+    def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        return {name: torch.tensor([example[name] for example in examples]) for name in examples[0]}
+
+    def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
+        self.seen.append(batch["index"].tolist())
+        losses = (model(batch["x"]) - batch["labels"]).square().sum()
+        if self.diverges_at is not None and len(self.seen) > self.diverges_at:
+            losses = losses * float("nan")
+        count = num_items if num_items is not None else len(batch["labels"])
+        found: torch.Tensor = losses / count
+        return found
+
+    def evaluate(self, model: Any, features: Any, *, progress: Any) -> dict[str, float]:
+        self.weights.append(model.w.item())
+        return {"loss": 1.0, "skill": self.scores[len(self.weights) - 1]}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    path = tmp_path / "run"
+    path.mkdir()
+    return RunDir(path)
+
+
+def settings(**changes: Any) -> Any:
+    plain: dict[str, Any] = {
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-3,
+        "lr_scheduler_type": "constant",
+        "warmup_steps": 0.0,
+        "max_grad_norm": 0.0,
+        "weight_decay": 0.0,
+        "num_train_epochs": 1.0,
+        "optim": "sgd",
+    }
+    return FinetuneConfig(**{**plain, **changes})
+
+
+def plan_of(config: Any, count: int, **changes: Any) -> Plan:
+    steps = total_steps(config, count)
+    defaults = {"eval_steps": 1, "best": "skill", "greater_is_better": True, "rate": "samples", "amount": 4}
+    return Plan(steps=steps, **{**defaults, **changes})
+
+
+def no_watch(steps: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+    return nullcontext(lambda event: None)
+
+
+def train(
+    run: RunDir, objective: Fit, *, count: int = 8, watch: Any = no_watch, plan: Any = None, **changes: Any
+) -> tuple[Line, ObjectiveTrainer]:
+    config, data = settings(**changes), Numbers(count)
+    model = Line()
+    trainer = fit(
+        config,
+        run,
+        plan_of(config, count, **(plan or {})),
+        model=model,
+        objective=objective,
+        training=data,
+        validation=data if objective.scores else None,
+        command="finetune",
+        watch=watch,
+    )
+    return model, trainer
+
+
+def test_each_epoch_has_an_order_of_its_own_and_every_example(run: RunDir) -> None:
+    objective = Fit()
+    train(run, objective, count=64, num_train_epochs=3.0, learning_rate=1e-6)
+    seen = [index for batch in objective.seen for index in batch]
+    epochs = [seen[begin : begin + 64] for begin in (0, 64, 128)]
+    assert all(sorted(epoch) == list(range(64)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    sampler = LikeLengths(Numbers(64).lengths, 4, 0)
+    for number, epoch in enumerate(epochs):
+        sampler.set_epoch(number)
+        assert list(sampler) == epoch
+
+
+def test_accumulated_batches_step_as_one_big_batch(run: RunDir, tmp_path: Path) -> None:
+    """Batches of unlike size, too: 7 examples are 4 and 3."""
+    whole, _ = train(run, Fit(), count=7, per_device_train_batch_size=7)
+    other = RunDir(tmp_path / "other")
+    other.path.mkdir()
+    parts, trainer = train(other, Fit(), count=7, gradient_accumulation_steps=2)
+    assert trainer.state.global_step == 1
+    assert parts.w.item() == pytest.approx(whole.w.item(), rel=1e-6)
+    squares = sum(index**2 for index in range(7))
+    assert whole.w.item() == pytest.approx(1e-3 * 2 * 2 * squares / 7)
+
+
+@pytest.mark.parametrize(
+    ("greater_is_better", "scores", "best"),
+    [(True, [0.5, 0.9, 0.7, 0.8], 1), (False, [0.5, 0.9, 0.2, 0.8], 2), (True, [0.5, 0.9, 0.9, 0.1], 1)],
+)
+def test_the_best_model_is_kept(run: RunDir, greater_is_better: bool, scores: list[float], best: int) -> None:
+    objective = Fit(scores)
+    model, trainer = train(
+        run, objective, num_train_epochs=2.0, plan={"greater_is_better": greater_is_better}
+    )
+    assert trainer.state.best_global_step == best + 1
+    assert trainer.state.best_metric == scores[best]
+    assert len(set(objective.weights)) == 4
+    assert model.w.item() == objective.weights[best]
+
+
+def test_the_last_model_is_kept_where_that_is_asked_for(run: RunDir) -> None:
+    objective = Fit([0.9, 0.1])
+    model, _ = train(run, objective, load_best_model_at_end=False)
+    assert model.w.item() == objective.weights[-1]
+
+
+def test_patience_ends(run: RunDir) -> None:
+    """The second score is the best; two evaluations later it is over."""
+    objective = Fit([0.5, 0.9, 0.7, 0.8, 1.0, 1.0])
+    model, trainer = train(run, objective, num_train_epochs=3.0, plan={"patience": 2})
+    assert trainer.state.global_step == 4
+    assert model.w.item() == objective.weights[1]
+
+
+def test_patience_without_validation_is_refused(run: RunDir) -> None:
+    config = settings()
+    with pytest.raises(ConfigError, match="early_stopping_patience: there is no validation split"):
+        make_arguments(config, run, plan_of(config, 8, patience=2), validated=False)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(run: RunDir) -> None:
+    with pytest.raises(ModelError, match="the loss is nan at step 2"):
+        train(run, Fit(diverges_at=1), count=64)
+
+
+def test_every_event_is_recorded_and_told(run: RunDir) -> None:
+    told: list[Mapping[str, Any]] = []
+    train(run, Fit([0.5, 0.9]), watch=lambda steps: nullcontext(told.append))
+    events = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert [event["step"] for event in events if "loss" in event] == [1, 2]
+    assert [event["eval_skill"] for event in events if "eval_skill" in event] == [0.5, 0.9]
+    assert all(event["samples_per_second"] > 0 for event in events if "loss" in event)
+    assert [dict(event) for event in told] == events
+
+
+def test_a_signal_finishes_the_step_and_saves(run: RunDir) -> None:
+    def watch(steps: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+        return nullcontext(lambda event: signal.raise_signal(signal.SIGTERM) if event["step"] == 2 else None)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(StoppedError, match="stopped at step 3, checkpoint saved") as stopped:
+        train(run, Fit(), count=64, watch=watch)
+    assert stopped.value.exit_code == 128 + signal.SIGTERM
+    assert stopped.value.hint == f"go on: llmctl finetune --resume {run.path}"
+    assert (run.checkpoints / "checkpoint-3" / "trainer_state.json").is_file()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+    objective = Fit()
+    _, trainer = train(run, objective, count=64)
+    assert trainer.state.global_step == 16
+    order = list(LikeLengths(Numbers(64).lengths, 4, 0))
+    assert [index for batch in objective.seen for index in batch] == order[12:], "goes on where it stopped"
