@@ -13,6 +13,7 @@ import pytest
 from llmctl.data.builtin import stories
 from tests.cli.conftest import Run
 from tests.loopback_hub import EXPIRED_TOKEN, LoopbackHub
+from tests.verdicts import verdicts
 
 CARD = """---
 configs:
@@ -25,6 +26,16 @@ configs:
   - {split: train, path: rhymes/train-*}
 ---
 # A corpus
+"""
+GLUE_CARD = """---
+configs:
+- config_name: sst2
+  data_files:
+  - {split: train, path: sst2/train-*}
+  - {split: validation, path: sst2/validation-*}
+  - {split: test, path: sst2/test-*}
+---
+# GLUE
 """
 SMALL = [
     *("--vocab-size", "300", "--block-size", "32", "--hidden-size", "16", "--num-hidden-layers", "1"),
@@ -199,3 +210,68 @@ def test_a_model_that_cannot_be_had(llmctl: Run, model_hub: LoopbackHub, tmp_pat
         *(llmctl, "generate", "hi", "--model", "acme/tiny"), code=1, **env,
         message="offline and not in the cache: acme/tiny", hint="builtin:smollm2",
     )  # fmt: skip
+
+
+@pytest.fixture
+def glue_hub(loopback_hub: LoopbackHub) -> LoopbackHub:
+    """``nyu-mll/glue`` with ``sst2``, its test split unlabelled, and a tiny ``distilbert/distilbert-base-uncased``."""
+    from datasets import ClassLabel, Dataset, Features, Value
+    from transformers import DistilBertConfig, DistilBertModel
+
+    from tests.tiny import word_tokenizer
+
+    features = Features(
+        {
+            "sentence": Value("string"),
+            "label": ClassLabel(names=["negative", "positive"]),
+            "idx": Value("int32"),
+        }
+    )
+    folder = loopback_hub.repository("datasets", "nyu-mll/glue", {"README.md": GLUE_CARD})
+    texts = verdicts()
+    for split, begin, end in (("train", 24, 120), ("validation", 0, 12), ("test", 12, 24)):
+        part = texts[begin:end]
+        labels = [-1 if split == "test" else int(label == "pos") for _, label in part]
+        columns = {"sentence": [text for text, _ in part], "label": labels, "idx": list(range(len(part)))}
+        place = folder / "sst2" / f"{split}-00000-of-00001.parquet"
+        place.parent.mkdir(exist_ok=True)
+        Dataset.from_dict(columns, features=features).to_parquet(place)
+    model = loopback_hub.repository("models", "distilbert/distilbert-base-uncased")
+    tokenizer = word_tokenizer({word for text, _ in texts for word in text.split()})
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    tokenizer.save_pretrained(model)
+    DistilBertModel(
+        DistilBertConfig(
+            vocab_size=len(tokenizer),
+            dim=32,
+            hidden_dim=64,
+            n_layers=1,
+            n_heads=2,
+            max_position_embeddings=64,
+        )
+    ).save_pretrained(model)
+    return loopback_hub
+
+
+@pytest.mark.slow
+def test_a_task_needs_nothing_but_its_name(llmctl: Run, glue_hub: LoopbackHub, tmp_path: Path) -> None:
+    env = glue_hub.environment(tmp_path / "hf") | {"OMP_NUM_THREADS": "1"}
+    trained = llmctl("finetune", "--task", "sst2", "--run-name", "one", **env)
+    assert trained.returncode == 0, trained.stderr
+    assert (
+        "nyu-mll/glue:sst2 (train): 96 examples: negative 48 (50.0%), positive 48 (50.0%)" in trained.stderr
+    )
+    assert "nyu-mll/glue:sst2 (validation): 12 examples" in trained.stderr
+    assert "accuracy" in trained.stdout
+    recipe = (tmp_path / "runs/one/recipe.yaml").read_text()
+    assert "model: distilbert/distilbert-base-uncased\n" in recipe
+    assert "learning_rate: 5.0e-05\n" in recipe
+
+    refused(
+        *(llmctl, "eval", "one", "--split", "test"), code=1, **env,
+        message="nyu-mll/glue:sst2 (test): unlabelled",
+        hint="llmctl predict",
+    )  # fmt: skip
+    untrained = llmctl("eval", "distilbert/distilbert-base-uncased", "--task", "sst2", **env)
+    assert untrained.returncode == 1
+    assert "has no trained head" in untrained.stderr
