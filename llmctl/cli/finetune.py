@@ -32,6 +32,7 @@ FINETUNE = Verb(
     FinetuneConfig,
     _run,
     check=finetune.check,
+    settle=finetune.settle,
     examples=(
         "llmctl finetune --task sst2                                    # a task of the catalogue: llmctl tasks",
         "llmctl finetune --task classification --data reviews.csv --label-column stars",

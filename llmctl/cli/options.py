@@ -38,6 +38,7 @@ class Verb:
         config: the dataclass of ``llmctl.config`` that defines its options.
         run: carries the command out.
         check: finds what is wrong with a config without heavy imports; raises ``LlmctlError``.
+        settle: fills in what follows from other options, for ``--dry-run``.
         plan: lines that tell what the run would cost, for ``--dry-run``.
         examples: command lines for ``--help``.
     """
@@ -45,6 +46,7 @@ class Verb:
     config: type
     run: Callable[[Any, "Console"], None]
     check: Callable[[Any], None]
+    settle: Callable[[Any], Any] | None = None
     plan: Callable[[Any, "Console"], None] | None = None
     examples: tuple[str, ...] = ()
 
@@ -125,6 +127,8 @@ def execute(
         raise
     verb.check(config)
     if dry_run:
+        if verb.settle:
+            config = verb.settle(config)
         print(to_yaml(config, header=f"llmctl {name} --recipe THIS_FILE"), end="")
         if verb.plan:
             verb.plan(config, console)

@@ -30,6 +30,7 @@ PRETRAIN = Verb(
     PretrainConfig,
     _run,
     check=pretrain.check,
+    settle=pretrain.settle,
     plan=lambda config, console: pretrain.plan(config, progress=console),
     examples=(
         "llmctl pretrain                                      # a story model, from data that comes with the tool",

@@ -8,25 +8,17 @@ from typing import TYPE_CHECKING, Any
 from llmctl import disk, runs
 from llmctl.config import FinetuneConfig
 from llmctl.errors import ConfigError
-from llmctl.metrics.names import check_names, greater_is_better
+from llmctl.metrics.names import greater_is_better
 from llmctl.progress import Progress
 from llmctl.runs import RunDir
-from llmctl.tasks import KINDS, Task, best_metric_of, defaults_of, find_task, metrics_of
+from llmctl.tasks import KINDS, best_metric_of, defaults_of, find_task, metrics_of
 from llmctl.workflows import train
-from llmctl.workflows.train import Prepared, Stage, Trained, shape_given
+from llmctl.workflows.asked import check_asked, check_best, judged_as_asked, settled, task_of
+from llmctl.workflows.train import Prepared, Stage, Trained
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
     from llmctl.workflows.judge import Judgement
-
-# a new model's architecture where only its size is asked for; encoders of one text are BERTs
-NEW_ARCHITECTURES = {"seq2seq": "marian", "chat": "llama"}
-# options that only some objectives' losses know
-_OPTIONS_OF_LOSSES = {
-    "packing": ("chat",),
-    "class_weights": ("sequence_classification", "token_classification"),
-    "label_smoothing_factor": ("sequence_classification", "token_classification", "seq2seq"),
-}
 
 
 @dataclass(frozen=True)
@@ -53,29 +45,14 @@ def check(config: FinetuneConfig) -> None:
     train.check(Finetuning(), config)
 
 
+def settle(config: FinetuneConfig) -> FinetuneConfig:
+    """The config as its run will have it, as far as that can be told before data and model are seen."""
+    return config if config.resume else Finetuning().settle(config)
+
+
 def run(config: FinetuneConfig, *, progress: Progress) -> FinetuneResult:
     """As :func:`llmctl.workflows.train.run`."""
     return train.run(Finetuning(), config, progress=progress)
-
-
-def task_of(config: Any) -> Task:
-    """The task that ``config`` asks for.
-
-    Raises:
-        ConfigError: none is named, or a kind of problem without data.
-    """
-    if not config.task:
-        raise ConfigError(
-            "no task is named",
-            hint="--task sst2 (llmctl tasks lists them), or --task classification --data FILE",
-        )
-    task = find_task(config.task)
-    if not task.data and not config.data:
-        raise ConfigError(
-            f"--task {task.name} names a kind of problem: whose data?",
-            hint="--data FILE, or a task of the catalogue: llmctl tasks",
-        )
-    return task
 
 
 class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
@@ -85,42 +62,10 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
     config_class = FinetuneConfig
 
     def check_data(self, config: FinetuneConfig) -> None:
-        from llmctl import methods
-        from llmctl.data.examples import check_examples_source
-        from llmctl.models import find_source
-
-        task = task_of(config)
-        check_examples_source(config, task)
-        methods.check(config, task.kind)
-        _check_loss(config, KINDS[task.kind].objective)
-        check_names(config.metric, task.kind)
-        if config.metric_for_best_model not in (None, "loss"):
-            check_names((config.metric_for_best_model,), task.kind)
-        if config.model and config.model.startswith((".", "/", "~", "builtin:")):
-            find_source(config.model, runs.runs_dir(config.runs_dir))
+        check_asked(config)
 
     def settle(self, config: FinetuneConfig) -> FinetuneConfig:
-        """What the task's kind and the method say where nothing is asked for."""
-        from llmctl import methods
-
-        task = task_of(config)
-        defaults = defaults_of(task)
-        scratch = not config.model and shape_given(config)
-        if scratch:
-            architecture = config.architecture or NEW_ARCHITECTURES.get(KINDS[task.kind].objective, "bert")
-            config = replace(config, architecture=architecture, model_size=config.model_size or "tiny")
-        return replace(
-            config,
-            model=None if scratch else config.model or defaults.model,
-            data=config.data or task.data,
-            metric=config.metric or metrics_of(task),
-            metric_for_best_model=config.metric_for_best_model or best_metric_of(task),
-            num_train_epochs=config.num_train_epochs or defaults.num_train_epochs,
-            per_device_train_batch_size=config.per_device_train_batch_size
-            or defaults.per_device_train_batch_size,
-            learning_rate=config.learning_rate
-            or methods.default_learning_rate(config.method, defaults.learning_rate, scratch=bool(scratch)),
-        )
+        return settled(config)
 
     def load(self, config: FinetuneConfig, progress: Progress) -> "dict[str, Examples]":
         from llmctl.data.examples import load_examples
@@ -182,7 +127,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         models.hide_bars()
         tokenizer = _tokenizer(config, run_dir, splits["train"], progress)
         objective = task_objective(task).for_training(task, config, tokenizer, splits)
-        objective = _judged_as_asked(config, objective)
+        objective = judged_as_asked(config, objective)
         objective.account(splits, progress)
         account.tell_duplicates(splits, progress)
         features = {name: objective.encode(examples, progress=progress) for name, examples in splits.items()}
@@ -195,7 +140,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
             )
         else:
             account.tell_baseline(objective, validation, metrics_of(objective.task), progress)
-            _check_best(objective, validation)
+            check_best(objective, validation)
 
         set_seed(config.seed)
         model = _model(config, objective, tokenizer, progress)
@@ -252,46 +197,6 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         )
         disk.write_file(trained.run_dir.card, task_card(config, trained.run_dir, result, ready.objective))
         return result
-
-
-def _check_loss(config: FinetuneConfig, objective: str) -> None:
-    """Refuse what the objective's loss does not know.
-
-    Raises:
-        ConfigError: naming the option.
-    """
-    for name, objectives in _OPTIONS_OF_LOSSES.items():
-        if getattr(config, name) not in (False, "none", 0.0) and objective not in objectives:
-            raise ConfigError(
-                f"{name} means nothing for --task {config.task}", hint=f"leave --{name.replace('_', '-')} out"
-            )
-
-
-def _judged_as_asked(config: FinetuneConfig, objective: Any) -> Any:
-    """The objective with the metrics that are asked for, else with its own, which fit the labels."""
-    task = task_of(config)
-    best = config.metric_for_best_model
-    if config.metric == metrics_of(task) and best == best_metric_of(task):
-        return objective
-    asked = replace(objective.task, metrics=config.metric, metric_for_best_model=best)
-    return replace(objective, task=asked)
-
-
-def _check_best(objective: Any, validation: Any) -> None:
-    """Refuse a score that can decide nothing because these data do not yield it.
-
-    Raises:
-        ConfigError: naming those that they do.
-    """
-    from llmctl.workflows.judge import baseline
-
-    best = best_metric_of(objective.task)
-    scores = {} if best == "loss" else baseline(objective, validation, (best,))
-    if scores and best not in scores:
-        raise ConfigError(
-            f"metric_for_best_model: {best} is no single score of these data",
-            hint=f"there are {', '.join(scores)}, and loss",
-        )
 
 
 def _tokenizer(

@@ -47,6 +47,11 @@ def check(config: PretrainConfig) -> None:
     train.check(Pretraining(), config)
 
 
+def settle(config: PretrainConfig) -> PretrainConfig:
+    """The config as its run will have it, as far as that can be told before data and model are seen."""
+    return config if config.resume else Pretraining().settle(config)
+
+
 def run(config: PretrainConfig, *, progress: Progress) -> TrainResult:
     """As :func:`llmctl.workflows.train.run`."""
     return train.run(Pretraining(), config, progress=progress)

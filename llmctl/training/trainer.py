@@ -1,80 +1,37 @@
 """The Trainer we use, and the only place that builds ``TrainingArguments``.
 
 Trainer's loop is used as it is. What it does not do is added in one named place each: the objective's loss and
-evaluation, ``metrics.jsonl``, and an orderly end on SIGINT and SIGTERM.
+evaluation, ``metrics.jsonl``, batches of like length, and an orderly end on SIGINT and SIGTERM.
 """
 
-import json
-import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from accelerate import PartialState
 from torch.utils.data import Sampler
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
     ProgressCallback,
     Trainer,
-    TrainerCallback,
     TrainerState,
     TrainingArguments,
 )
 from transformers.trainer_utils import SaveStrategy
 
 from llmctl.config import Training
-from llmctl.errors import ConfigError, ModelError, RunError
+from llmctl.errors import ConfigError
 from llmctl.objectives import Objective
 from llmctl.progress import SILENT
 from llmctl.runs import RunDir
+from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
+from llmctl.training.plan import Plan
+from llmctl.training.sampling import LikeLengths
 
 LOGS_A_RUN = 100
-_BATCHES_GROUPED = (
-    50  # examples of like length are looked for among so many batches, as Trainer's own sampler does
-)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a training comes to, beside its config.
-
-    Attributes:
-        steps: optimiser steps of the whole run.
-        eval_steps: steps between evaluations, where the config gives none.
-        best: the validation score that decides which checkpoint is best, without its ``eval_``.
-        greater_is_better: whether a higher one is.
-        rate: what speed is measured in: ``tokens`` or ``samples``.
-        amount: so many of them a step, on all processes.
-        patience: stop after so many evaluations without a better score; ``None``: never.
-    """
-
-    steps: int
-    eval_steps: int
-    best: str
-    greater_is_better: bool
-    rate: str
-    amount: int
-    patience: int | None = None
-
-
-class StoppedError(RunError):
-    """The training ended early, in order, on a signal; its checkpoint is saved."""
-
-    label = ""
-
-    def __init__(self, step: int, run: RunDir, number: int, command: str) -> None:
-        super().__init__(
-            f"stopped at step {step}, checkpoint saved in {run.checkpoints}",
-            hint=f"go on: llmctl {command} --resume {run.path}",
-        )
-        self.exit_code = 128 + number
 
 
 class ObjectiveTrainer(Trainer):
@@ -118,132 +75,6 @@ class ObjectiveTrainer(Trainer):
         self.log(metrics)
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-
-class LikeLengths(Sampler[int]):
-    """A random order in which neighbours are of like length; every example once an epoch.
-
-    The order depends on the seed and the epoch alone, so that a resumed run repeats it.
-
-    Args:
-        lengths: (N,) tokens of each example.
-        batch_size: examples a batch.
-        seed: of the order.
-    """
-
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
-        self.lengths = lengths
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        """Shuffle, sort within stretches of 50 batches, then shuffle the batches; the longest comes first."""
-        draw = np.random.default_rng([self.seed, self.epoch])
-        order = draw.permutation(len(self.lengths))
-        stretch = self.batch_size * _BATCHES_GROUPED
-        # The last stretch holds a whole batch at least, so that the batch that is not whole holds short examples.
-        cuts = range(stretch, len(order) - self.batch_size + 1, stretch)
-        batches = []
-        for part in np.split(order, cuts):
-            part = part[np.argsort(-self.lengths[part], kind="stable")]
-            batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
-        whole = [batch for batch in batches if len(batch) == self.batch_size]
-        rest = [batch for batch in batches if len(batch) < self.batch_size]
-        if whole:  # what does not fit in memory fails at the first step
-            first = max(range(len(whole)), key=lambda i: self.lengths[whole[i]].max())
-            whole[0], whole[first] = whole[first], whole[0]
-            shuffled = [whole[0], *(whole[1 + i] for i in draw.permutation(len(whole) - 1))]
-        for batch in [*(shuffled if whole else []), *rest]:
-            yield from batch.tolist()
-
-
-class Recorder(TrainerCallback):
-    """Appends each event to ``metrics.jsonl`` and tells it to the person who watches.
-
-    Speed is measured over training steps alone: evaluations and saves are left out.
-    """
-
-    def __init__(self, path: Path, tell: Callable[[Mapping[str, Any]], None], plan: Plan) -> None:
-        self.path = path
-        self.tell = tell
-        self.plan = plan
-        self._steps = 0
-        self._seconds = 0.0
-        self._began = 0.0
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._began = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._seconds += time.perf_counter() - self._began
-        self._steps += 1
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        event = {"step": state.global_step, "time": round(time.time(), 3), **logs}
-        if "loss" in event:
-            if not math.isfinite(event["loss"]):
-                raise ModelError(
-                    f"the loss is {event['loss']} at step {state.global_step}; no later checkpoint is kept",
-                    hint="lower --learning-rate, or raise --warmup-steps",
-                )
-            done = self._steps * self.plan.amount
-            event[f"{self.plan.rate}_per_second"] = round(done / max(self._seconds, 1e-9), 1)
-            self._steps, self._seconds = 0, 0.0
-        if state.is_world_process_zero:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event) + "\n")
-            self.tell(event)
-
-
-class StopOnSignal(TrainerCallback):
-    """SIGINT and SIGTERM finish the step and save; a second SIGINT interrupts at once."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        for number in before:
-            signal.signal(number, self._heard)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _heard(self, number: int, frame: Any) -> None:
-        if self.number is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.number = number
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.number is not None:
-            control.should_save = True
-            control.should_training_stop = True
-
-
-def num_processes() -> int:
-    """Ranks that train together."""
-    return int(PartialState().num_processes)
-
-
-def total_steps(config: Training, num_examples: int) -> int:
-    """Optimiser steps of a whole run on all processes, counted as Trainer counts them."""
-    return config.max_steps or math.ceil(steps_an_epoch(config, num_examples) * config.num_train_epochs)
-
-
-def steps_an_epoch(config: Training, num_examples: int) -> int:
-    """Optimiser steps of one pass over the examples."""
-    batches = math.ceil(num_examples / (config.per_device_train_batch_size * num_processes()))
-    return math.ceil(batches / config.gradient_accumulation_steps)
 
 
 def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool) -> TrainingArguments:

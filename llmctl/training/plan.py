@@ -1,0 +1,47 @@
+"""What a training comes to, before it begins."""
+
+import math
+from dataclasses import dataclass
+
+from accelerate import PartialState
+
+from llmctl.config import Training
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training comes to, beside its config.
+
+    Attributes:
+        steps: optimiser steps of the whole run.
+        eval_steps: steps between evaluations, where the config gives none.
+        best: the validation score that decides which checkpoint is best, without its ``eval_``.
+        greater_is_better: whether a higher one is.
+        rate: what speed is measured in: ``tokens`` or ``samples``.
+        amount: so many of them a step, on all processes.
+        patience: stop after so many evaluations without a better score; ``None``: never.
+    """
+
+    steps: int
+    eval_steps: int
+    best: str
+    greater_is_better: bool
+    rate: str
+    amount: int
+    patience: int | None = None
+
+
+def num_processes() -> int:
+    """Ranks that train together."""
+    return int(PartialState().num_processes)
+
+
+def total_steps(config: Training, num_examples: int) -> int:
+    """Optimiser steps of a whole run on all processes, counted as Trainer counts them."""
+    return config.max_steps or math.ceil(steps_an_epoch(config, num_examples) * config.num_train_epochs)
+
+
+def steps_an_epoch(config: Training, num_examples: int) -> int:
+    """Optimiser steps of one pass over the examples."""
+    batches = math.ceil(num_examples / (config.per_device_train_batch_size * num_processes()))
+    return math.ceil(batches / config.gradient_accumulation_steps)

@@ -1,0 +1,54 @@
+"""The order in which examples are seen."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+_BATCHES_GROUPED = (
+    50  # examples of like length are looked for among so many batches, as Trainer's own sampler does
+)
+
+
+class LikeLengths(Sampler[int]):
+    """A random order in which neighbours are of like length; every example once an epoch.
+
+    The order depends on the seed and the epoch alone, so that a resumed run repeats it.
+
+    Args:
+        lengths: (N,) tokens of each example.
+        batch_size: examples a batch.
+        seed: of the order.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        """Shuffle, sort within stretches of 50 batches, then shuffle the batches; the longest comes first."""
+        draw = np.random.default_rng([self.seed, self.epoch])
+        order = draw.permutation(len(self.lengths))
+        stretch = self.batch_size * _BATCHES_GROUPED
+        # The last stretch holds a whole batch at least, so that the batch that is not whole holds short examples.
+        cuts = range(stretch, len(order) - self.batch_size + 1, stretch)
+        batches = []
+        for part in np.split(order, cuts):
+            part = part[np.argsort(-self.lengths[part], kind="stable")]
+            batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
+        whole = [batch for batch in batches if len(batch) == self.batch_size]
+        rest = [batch for batch in batches if len(batch) < self.batch_size]
+        if whole:  # what does not fit in memory fails at the first step
+            first = max(range(len(whole)), key=lambda i: self.lengths[whole[i]].max())
+            whole[0], whole[first] = whole[first], whole[0]
+            shuffled = [whole[0], *(whole[1 + i] for i in draw.permutation(len(whole) - 1))]
+        for batch in [*(shuffled if whole else []), *rest]:
+            yield from batch.tolist()

@@ -1,0 +1,128 @@
+"""What a fine-tuning is asked for: checked, and completed by what the task, its kind and the method say."""
+
+from dataclasses import replace
+from typing import Any
+
+from llmctl import runs
+from llmctl.config import FinetuneConfig
+from llmctl.errors import ConfigError
+from llmctl.metrics.names import check_names
+from llmctl.tasks import KINDS, Task, best_metric_of, defaults_of, find_task, metrics_of
+from llmctl.workflows.train import shape_given
+
+# a new model's architecture where only its size is asked for; encoders of one text are BERTs
+NEW_ARCHITECTURES = {"seq2seq": "marian", "chat": "llama"}
+# options that only some objectives' losses know
+_OPTIONS_OF_LOSSES = {
+    "packing": ("chat",),
+    "class_weights": ("sequence_classification", "token_classification"),
+    "label_smoothing_factor": ("sequence_classification", "token_classification", "seq2seq"),
+}
+
+
+def task_of(config: Any) -> Task:
+    """The task that ``config`` asks for.
+
+    Raises:
+        ConfigError: none is named, or a kind of problem without data.
+    """
+    if not config.task:
+        raise ConfigError(
+            "no task is named",
+            hint="--task sst2 (llmctl tasks lists them), or --task classification --data FILE",
+        )
+    task = find_task(config.task)
+    if not task.data and not config.data:
+        raise ConfigError(
+            f"--task {task.name} names a kind of problem: whose data?",
+            hint="--data FILE, or a task of the catalogue: llmctl tasks",
+        )
+    return task
+
+
+def check_asked(config: FinetuneConfig) -> None:
+    """Find what is wrong without importing the heavy libraries.
+
+    Raises:
+        ConfigError: naming the option or path.
+    """
+    from llmctl import methods
+    from llmctl.architectures import check_shape
+    from llmctl.data.examples import check_examples_source
+    from llmctl.models import find_source
+
+    task = task_of(config)
+    check_examples_source(config, task)
+    methods.check(config, task.kind)
+    _check_loss(config, KINDS[task.kind].objective)
+    check_names(config.metric, task.kind)
+    if config.metric_for_best_model not in (None, "loss"):
+        check_names((config.metric_for_best_model,), task.kind)
+    if config.model and config.model.startswith((".", "/", "~", "builtin:")):
+        find_source(config.model, runs.runs_dir(config.runs_dir))
+    if not config.model and shape_given(config):
+        check_shape(config, block_size=config.max_length or 1)
+
+
+def settled(config: FinetuneConfig) -> FinetuneConfig:
+    """What the task's kind and the method say where nothing is asked for."""
+    from llmctl import methods
+
+    task = task_of(config)
+    defaults = defaults_of(task)
+    scratch = not config.model and shape_given(config)
+    if scratch:
+        architecture = config.architecture or NEW_ARCHITECTURES.get(KINDS[task.kind].objective, "bert")
+        config = replace(config, architecture=architecture, model_size=config.model_size or "tiny")
+    return replace(
+        config,
+        model=None if scratch else config.model or defaults.model,
+        data=config.data or task.data,
+        metric=config.metric or metrics_of(task),
+        metric_for_best_model=config.metric_for_best_model or best_metric_of(task),
+        num_train_epochs=config.num_train_epochs or defaults.num_train_epochs,
+        per_device_train_batch_size=config.per_device_train_batch_size
+        or defaults.per_device_train_batch_size,
+        learning_rate=config.learning_rate
+        or methods.default_learning_rate(config.method, defaults.learning_rate, scratch=bool(scratch)),
+    )
+
+
+def _check_loss(config: FinetuneConfig, objective: str) -> None:
+    """Refuse what the objective's loss does not know.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    for name, objectives in _OPTIONS_OF_LOSSES.items():
+        if getattr(config, name) not in (False, "none", 0.0) and objective not in objectives:
+            raise ConfigError(
+                f"{name} means nothing for --task {config.task}", hint=f"leave --{name.replace('_', '-')} out"
+            )
+
+
+def judged_as_asked(config: FinetuneConfig, objective: Any) -> Any:
+    """The objective with the metrics that are asked for, else with its own, which fit the labels."""
+    task = task_of(config)
+    best = config.metric_for_best_model
+    if config.metric == metrics_of(task) and best == best_metric_of(task):
+        return objective
+    asked = replace(objective.task, metrics=config.metric, metric_for_best_model=best)
+    return replace(objective, task=asked)
+
+
+def check_best(objective: Any, validation: Any) -> None:
+    """Refuse a score that can decide nothing because these data do not yield it.
+
+    Raises:
+        ConfigError: naming those that they do.
+    """
+    from llmctl.workflows.judge import baseline
+
+    best = best_metric_of(objective.task)
+    scores = {} if best == "loss" else baseline(objective, validation, (best,))
+    if scores and best not in scores:
+        raise ConfigError(
+            f"metric_for_best_model: {best} is no single score of these data",
+            hint=f"there are {', '.join(scores)}, and loss",
+        )
