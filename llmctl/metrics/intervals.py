@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95
-_DRAWS_AT_ONCE = 4_000_000  # bounds the memory of one chunk to about 100 MB
+_DRAWS_AT_ONCE = 500_000  # bounds the memory of one chunk to about 12 MB
 
 
 @dataclass(frozen=True)
