@@ -58,11 +58,10 @@ class Chat(TaskObjective):
                 f"packing: with --method {config.method} conversations of one row would see each other",
                 hint="leave --packing out, or use --method lora",
             )
-        return cls(
-            task=task,
-            settings=config,
-            tokenizer=tokenizer,
-            batch_size=config.per_device_eval_batch_size,
+        return cls._made(
+            task,
+            config,
+            tokenizer,
             packing=config.packing,
             label_smoothing=config.label_smoothing_factor,
             given_template=give_template(tokenizer),
@@ -70,11 +69,10 @@ class Chat(TaskObjective):
 
     @classmethod
     def for_model(cls, task: Task, config: Any, tokenizer: Any, model_config: Any) -> Self:
-        return cls(
-            task=task,
-            settings=config,
-            tokenizer=tokenizer,
-            batch_size=config.per_device_eval_batch_size,
+        return cls._made(
+            task,
+            config,
+            tokenizer,
             given_template=give_template(tokenizer),
         )
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -46,6 +47,20 @@ def balanced_weights(counts: Counter[str], labels: Sequence[str]) -> torch.Tenso
     return torch.tensor(
         [counts.total() / (occurring * counts[name]) if counts[name] else 0.0 for name in labels]
     )
+
+
+def outputs(names: Sequence[str]) -> dict[str, Any]:
+    """What a model's config says of a head with an output for each of ``names``."""
+    return {
+        "num_labels": len(names),
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: index for index, name in enumerate(names)},
+    }
+
+
+def names_of_outputs(model_config: Any) -> tuple[str, ...]:
+    """What a model's config calls the outputs of its head, in their order."""
+    return tuple(model_config.id2label[index] for index in range(model_config.num_labels))
 
 
 def unknown_label(place: str, name: str, known: Sequence[str]) -> DataError:

@@ -7,7 +7,7 @@ import torch
 from accelerate.utils import extract_model_from_parallel
 from torch.nn import functional
 
-IGNORED = -100
+from llmctl.data.blocks import IGNORED
 
 
 def cross_entropy(

@@ -11,6 +11,7 @@ from torch.nn import functional
 from llmctl.errors import ConfigError, DataError
 from llmctl.metrics import Scores, compute
 from llmctl.metrics.answers import normalize
+from llmctl.objectives.classes import outputs
 from llmctl.objectives.context_windows import Frame, WindowFeatures, encode_windows
 from llmctl.objectives.features import pad, padding_id
 from llmctl.objectives.task import IGNORED, Answered, Predictions, TaskObjective
@@ -56,30 +57,22 @@ class QuestionAnswering(TaskObjective):
                 hint="there is nothing to learn from it",
             )
         none = any(_num_unanswerable(examples) for examples in splits.values())
-        return cls._made(task, config, tokenizer, no_answer=none)
+        return cls._checked(task, config, tokenizer, no_answer=none)
 
     @classmethod
     def for_model(cls, task: Task, config: Any, tokenizer: Any, model_config: Any) -> Self:
-        return cls._made(task, config, tokenizer, no_answer=model_config.id2label.get(0) == OUTPUTS[True][0])
-
-    @classmethod
-    def _made(cls, task: Task, config: Any, tokenizer: Any, *, no_answer: bool) -> Self:
-        Frame.of(tokenizer)  # refuses a tokenizer that will not do, before any work
-        return cls(
-            task=task,
-            settings=config,
-            tokenizer=tokenizer,
-            batch_size=config.per_device_eval_batch_size,
-            no_answer=no_answer or "squad_v2" in metrics_of(task),
+        return cls._checked(
+            task, config, tokenizer, no_answer=model_config.id2label.get(0) == OUTPUTS[True][0]
         )
 
+    @classmethod
+    def _checked(cls, task: Task, config: Any, tokenizer: Any, *, no_answer: bool) -> Self:
+        Frame.of(tokenizer)  # refuses a tokenizer that will not do, before any work
+        none = no_answer or "squad_v2" in metrics_of(task)
+        return cls._made(task, config, tokenizer, no_answer=none)
+
     def model_settings(self) -> dict[str, Any]:
-        names = OUTPUTS[self.no_answer]
-        return {
-            "num_labels": len(names),
-            "id2label": dict(enumerate(names)),
-            "label2id": {name: index for index, name in enumerate(names)},
-        }
+        return outputs(OUTPUTS[self.no_answer])
 
     def account(self, splits: Mapping[str, "Examples"], progress: Progress) -> None:
         for examples in splits.values():

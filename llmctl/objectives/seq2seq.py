@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import torch
 from accelerate.utils import extract_model_from_parallel
-from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from llmctl.errors import ConfigError, ModelError
 from llmctl.metrics import Scores, compute
 from llmctl.objectives.features import pad
 from llmctl.objectives.languages import languages, set_languages, usual_prefix
+from llmctl.objectives.next_token import cross_entropy
 from llmctl.objectives.pairs import LearntPairs, PairFeatures, encode_side
 from llmctl.objectives.task import IGNORED, Answered, Predictions, TaskObjective
 from llmctl.progress import Progress
@@ -46,11 +46,10 @@ class Seq2Seq(TaskObjective):
         prefix = config.prefix
         if prefix is None:
             prefix = "" if config.architecture else usual_prefix(task, config, tokenizer)
-        return cls(
-            task=task,
-            settings=config,
-            tokenizer=tokenizer,
-            batch_size=config.per_device_eval_batch_size,
+        return cls._made(
+            task,
+            config,
+            tokenizer,
             prefix=prefix,
             target_code=set_languages(tokenizer, *languages(task, config)),
             label_smoothing=config.label_smoothing_factor,
@@ -68,11 +67,10 @@ class Seq2Seq(TaskObjective):
             prefix = getattr(model_config, "prefix", None)
         if prefix is None:
             prefix = usual_prefix(task, config, tokenizer)
-        return cls(
-            task=task,
-            settings=config,
-            tokenizer=tokenizer,
-            batch_size=config.per_device_eval_batch_size,
+        return cls._made(
+            task,
+            config,
+            tokenizer,
             prefix=prefix,
             target_code=set_languages(tokenizer, *languages(task, config)),
         )
@@ -143,14 +141,14 @@ class Seq2Seq(TaskObjective):
     def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
         """Cross-entropy of the tokens to write, each given those before it."""
         targets = batch["labels"]
-        total = _cross_entropy(_logits(model, batch), targets, self.label_smoothing)
+        total = cross_entropy(_logits(model, batch), targets, smoothing=self.label_smoothing)
         return total / (num_items if num_items is not None else targets.ne(IGNORED).sum())
 
     def answer(self, model: Any, batch: dict[str, Any]) -> Answered:
         """Write a text for each; the loss is that of the gold texts."""
         loss_sum, count = 0.0, 0
         if (targets := batch.get("labels")) is not None:
-            loss_sum = float(_cross_entropy(_logits(model, batch), targets, 0.0))
+            loss_sum = float(cross_entropy(_logits(model, batch), targets))
             count = int(targets.ne(IGNORED).sum())
         written = model.generate(
             input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], **self._generation()
@@ -168,9 +166,8 @@ class Seq2Seq(TaskObjective):
             "do_sample": False,
             "num_beams": self.settings.num_beams,
         }
-        if (
-            self.settings.num_beams == 1
-        ):  # a checkpoint may be set up for beams, which greedy search complains of
+        # a checkpoint may be set up for beams, which greedy search complains of
+        if self.settings.num_beams == 1:
             settings |= {"early_stopping": False, "length_penalty": 1.0}
         if self.target_code is not None:
             first = self.tokenizer(text_target="")["input_ids"][:1] == [self.target_code]
@@ -227,17 +224,6 @@ def _decoder_inputs(model: Any, targets: torch.Tensor) -> torch.Tensor:
     start = targets.new_full((len(targets), 1), config.decoder_start_token_id)
     before = targets[:, :-1].masked_fill(targets[:, :-1] == IGNORED, config.pad_token_id)
     return torch.cat([start, before], dim=1)
-
-
-def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """The sum over targets (B, T), of logits (B, T, V)."""
-    return functional.cross_entropy(
-        logits.flatten(0, 1).float(),
-        targets.flatten(),
-        ignore_index=IGNORED,
-        reduction="sum",
-        label_smoothing=smoothing,
-    )
 
 
 def _odd(examples: "Examples") -> str:

@@ -14,6 +14,8 @@ from llmctl.metrics import Scores, compute
 from llmctl.objectives.classes import (
     balanced_weights,
     class_losses,
+    names_of_outputs,
+    outputs,
     shares,
     unknown_label,
     unseen_label,
@@ -83,11 +85,10 @@ class SequenceClassification(TaskObjective):
         weights = None
         if config.class_weights == "balanced":
             weights = balanced_weights(_counts(task, splits["train"]), labels)
-        return cls(
-            task=task,
-            settings=config,
-            tokenizer=tokenizer,
-            batch_size=config.per_device_eval_batch_size,
+        return cls._made(
+            task,
+            config,
+            tokenizer,
             labels=labels,
             class_weights=weights,
             label_smoothing=config.label_smoothing_factor,
@@ -95,18 +96,17 @@ class SequenceClassification(TaskObjective):
 
     @classmethod
     def for_model(cls, task: Task, config: Any, tokenizer: Any, model_config: Any) -> Self:
-        labels = tuple(model_config.id2label[index] for index in range(model_config.num_labels))
+        labels = names_of_outputs(model_config)
         problem = model_config.problem_type or PROBLEMS["classification" if len(labels) > 1 else "regression"]
         if problem != PROBLEMS[task.kind]:
             raise ModelError(
                 f"the model was trained for {problem.replace('_', ' ')}, the task is {task.kind}",
                 hint="name the kind it was trained for with --task",
             )
-        return cls(
-            task=task,
-            settings=config,
-            tokenizer=tokenizer,
-            batch_size=config.per_device_eval_batch_size,
+        return cls._made(
+            task,
+            config,
+            tokenizer,
             labels=labels,
         )
 
@@ -137,12 +137,7 @@ class SequenceClassification(TaskObjective):
         return replace(self, labels=same)
 
     def model_settings(self) -> dict[str, Any]:
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {name: index for index, name in enumerate(self.labels)},
-            "problem_type": PROBLEMS[self.task.kind],
-        }
+        return outputs(self.labels) | {"problem_type": PROBLEMS[self.task.kind]}
 
     def account(self, splits: Mapping[str, "Examples"], progress: Progress) -> None:
         for examples in splits.values():

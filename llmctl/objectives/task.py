@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from llmctl.config import TaskSettings
+from llmctl.data.blocks import IGNORED as IGNORED
 from llmctl.inference import evaluating
 from llmctl.metrics import Scores
 from llmctl.progress import SILENT, Progress
@@ -16,8 +17,6 @@ from llmctl.tasks import Task, best_metric_of, metrics_of
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
-
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,12 @@ class TaskObjective(ABC):
     def aligned(self, examples: "Examples", progress: Progress) -> Self:
         """This objective, with the classes called as ``examples`` call them where the model knows them otherwise."""
         return self
+
+    @classmethod
+    def _made(cls, task: Task, config: Any, tokenizer: Any, **own: Any) -> Self:
+        """The objective with what all have from ``config``, and with attributes of its own."""
+        batch_size = config.per_device_eval_batch_size
+        return cls(task=task, settings=config, tokenizer=tokenizer, batch_size=batch_size, **own)
 
     @abstractmethod
     def model_settings(self) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from llmctl.objectives.classes import (
     balanced_weights,
     class_losses,
     listed,
+    names_of_outputs,
+    outputs,
     shares,
     unknown_label,
 )
@@ -77,11 +79,10 @@ class TokenClassification(TaskObjective):
         weights = None
         if config.class_weights == "balanced":
             weights = balanced_weights(learnt.counts(), labels)
-        return cls(
-            task=_settled(task, labels),
-            settings=config,
-            tokenizer=tokenizer,
-            batch_size=config.per_device_eval_batch_size,
+        return cls._made(
+            _settled(task, labels),
+            config,
+            tokenizer,
             labels=labels,
             class_weights=weights,
             label_smoothing=config.label_smoothing_factor,
@@ -89,7 +90,7 @@ class TokenClassification(TaskObjective):
 
     @classmethod
     def for_model(cls, task: Task, config: Any, tokenizer: Any, model_config: Any) -> Self:
-        labels = tuple(model_config.id2label[index] for index in range(model_config.num_labels))
+        labels = names_of_outputs(model_config)
         heads = [name for name in model_config.architectures or () if name.endswith(_HEADS)]
         unnamed = labels == tuple(f"LABEL_{index}" for index in range(len(labels)))
         if not any(name.endswith("ForTokenClassification") for name in heads) and (heads or unnamed):
@@ -98,11 +99,10 @@ class TokenClassification(TaskObjective):
                 f"the model was not trained to tag words: it is {found}",
                 hint="name a run of llmctl finetune --task ner, or a model for token classification",
             )
-        return cls(
-            task=_settled(task, labels),
-            settings=config,
-            tokenizer=tokenizer,
-            batch_size=config.per_device_eval_batch_size,
+        return cls._made(
+            _settled(task, labels),
+            config,
+            tokenizer,
             labels=labels,
         )
 
@@ -116,11 +116,7 @@ class TokenClassification(TaskObjective):
         return self.task.kind if self.marks_entities else "classification"
 
     def model_settings(self) -> dict[str, Any]:
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {name: index for index, name in enumerate(self.labels)},
-        }
+        return outputs(self.labels)
 
     def account(self, splits: Mapping[str, "Examples"], progress: Progress) -> None:
         if not self.marks_entities:

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-_BATCHES_GROUPED = (
-    50  # examples of like length are looked for among so many batches, as Trainer's own sampler does
-)
+# Examples of like length are looked for among so many batches, as Trainer's own sampler does.
+_BATCHES_GROUPED = 50
 
 
 class LikeLengths(Sampler[int]):

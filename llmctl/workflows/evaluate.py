@@ -8,9 +8,9 @@ from llmctl.config import EvalConfig, FinetuneConfig
 from llmctl.errors import ConfigError
 from llmctl.metrics.names import check_names
 from llmctl.progress import Progress
-from llmctl.tasks import Task, defaults_of, find_task, metrics_of
+from llmctl.tasks import Task, find_task, metrics_of
 from llmctl.workflows import perplexity
-from llmctl.workflows.judged import SPLITS, one_split, place_of_scores, recipe_of, with_given
+from llmctl.workflows.judged import SPLITS, load_judged, one_split, place_of_scores, recipe_of, with_given
 from llmctl.workflows.perplexity import PerplexityResult
 
 if TYPE_CHECKING:
@@ -74,22 +74,16 @@ def _judge_task(
 ) -> "Judgement":
     split, examples = _examples(config, task, settings, progress)
 
-    from llmctl import heads
-    from llmctl.objectives import task_objective
     from llmctl.workflows.judge import judge
 
-    root = runs.runs_dir(config.runs_dir)
-    objective_class = task_objective(task)
-    loaded = heads.load_with_head(source, objective_class.model_class, runs_dir=root, bf16=config.bf16)
-    settings = replace(settings, max_length=_max_length(settings, task, loaded.model))
-    objective = objective_class.for_model(task, settings, loaded.tokenizer, loaded.model.config)
+    model, objective = load_judged(source, task, settings, config)
     objective = objective.aligned(examples, progress)
     run_dir = source.run
     own = config.data is None and run_dir is not None
     path = place_of_scores(run_dir, split, examples, own=own, progress=progress) if run_dir else None
     return judge(
         objective,
-        loaded.model,
+        model,
         objective.encode(examples, progress=progress),
         split=split,
         name=source.name,
@@ -151,10 +145,3 @@ def _metrics(settings: FinetuneConfig, task: Task, objective: "TaskObjective") -
     if settings.metric in ((), metrics_of(task)):
         return metrics_of(objective.task)
     return settings.metric
-
-
-def _max_length(settings: FinetuneConfig, task: Task, model: object) -> int:
-    from llmctl.inference import num_positions
-
-    wanted = settings.max_length or defaults_of(task).max_length
-    return min(wanted, num_positions(model) or wanted)

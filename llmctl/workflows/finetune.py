@@ -125,7 +125,8 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
 
         task = task_of(config)
         models.hide_bars()
-        tokenizer = _tokenizer(config, run_dir, splits["train"], progress)
+        slow = KINDS[task.kind].objective == "seq2seq"
+        tokenizer = train.tokenizer_for(config, run_dir, splits["train"].documents, progress, slow=slow)
         objective = task_objective(task).for_training(task, config, tokenizer, splits)
         objective = judged_as_asked(config, objective)
         objective.account(splits, progress)
@@ -135,9 +136,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
             account.tell_lengths(splits[name].name, encoded, progress)
         validation = features.get("validation")
         if validation is None:
-            progress.warn(
-                "no validation split: nothing is evaluated, and the last model is kept, not the best"
-            )
+            train.warn_unvalidated(progress)
         else:
             account.tell_baseline(objective, validation, metrics_of(objective.task), progress)
             check_best(objective, validation)
@@ -160,13 +159,13 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
     def _plan(self, config: FinetuneConfig, num_examples: int, best: str) -> Any:
         from llmctl import training
 
-        settled: Any = config
+        complete: Any = config  # settled: nothing that a plan needs is left out
         assert config.per_device_train_batch_size
         batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
-        steps = training.total_steps(settled, num_examples)
+        steps = training.total_steps(complete, num_examples)
         return training.Plan(
             steps=steps,
-            eval_steps=min(steps, training.steps_an_epoch(settled, num_examples)),
+            eval_steps=min(steps, training.steps_an_epoch(complete, num_examples)),
             best=best,
             greater_is_better=greater_is_better(best),
             rate="samples",
@@ -197,26 +196,6 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         )
         disk.write_file(trained.run_dir.card, task_card(config, trained.run_dir, result, ready.objective))
         return result
-
-
-def _tokenizer(
-    config: FinetuneConfig, run_dir: RunDir, train_examples: "Examples", progress: Progress
-) -> Any:
-    """The tokenizer that was asked for, the model's, or one trained on the examples; it is kept in the run."""
-    from llmctl import models, tokenization
-
-    place = runs.runs_dir(config.runs_dir)
-    slow = KINDS[task_of(config).kind].objective == "seq2seq"
-    if run_dir.tokenizer.is_dir():
-        return models.load_tokenizer(str(run_dir.tokenizer), runs_dir=place, slow=slow)
-    if source := config.tokenizer or config.model:
-        tokenizer = models.load_tokenizer(source, runs_dir=place, slow=slow)
-    else:
-        assert config.architecture
-        texts = train_examples.documents()
-        tokenizer = tokenization.train(texts, config, config.architecture, progress=progress)
-    train.keep_tokenizer(run_dir, tokenizer)
-    return tokenizer
 
 
 def _model(config: FinetuneConfig, objective: Any, tokenizer: Any, progress: Progress) -> Any:

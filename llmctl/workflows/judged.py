@@ -4,14 +4,19 @@ import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmctl import runs
-from llmctl.config import EvalConfig, FinetuneConfig
+from llmctl.config import EvalConfig, FinetuneConfig, PredictConfig
 from llmctl.errors import ConfigError
 from llmctl.progress import Progress
 from llmctl.recipe import resolve
 from llmctl.runs import RunDir
+from llmctl.tasks import Task, defaults_of
+
+if TYPE_CHECKING:
+    from llmctl.models import Source
+    from llmctl.objectives.task import TaskObjective
 
 SPLITS = ("train", "validation", "test")
 SettingsT = TypeVar("SettingsT")
@@ -82,3 +87,26 @@ def place_of_scores(run_dir: RunDir, split: str, judged: Any, *, own: bool, prog
         )
     name = re.sub(r"[^\w.]+", "-", Path(judged.name).name).strip("-.")[:60]
     return run_dir.eval / f"{name}-{split}-{judged.fingerprint[:8]}.json"
+
+
+def load_judged(
+    source: "Source", task: Task, settings: FinetuneConfig, config: EvalConfig | PredictConfig
+) -> "tuple[Any, TaskObjective]":
+    """Return a model with its trained head, and the objective that it was trained for.
+
+    Args:
+        settings: how examples become tensors; what it leaves open is the kind's, at most what the model can read.
+
+    Raises:
+        ModelError: it has no such head, or not a trained one.
+    """
+    from llmctl import heads
+    from llmctl.inference import num_positions
+    from llmctl.objectives import task_objective
+
+    objective = task_objective(task)
+    root = runs.runs_dir(config.runs_dir)
+    loaded = heads.load_with_head(source, objective.model_class, runs_dir=root, bf16=config.bf16)
+    wanted = settings.max_length or defaults_of(task).max_length
+    settings = replace(settings, max_length=min(wanted, num_positions(loaded.model) or wanted))
+    return loaded.model, objective.for_model(task, settings, loaded.tokenizer, loaded.model.config)

@@ -10,7 +10,7 @@ from llmctl.config import EvalConfig, PretrainConfig, TextData
 from llmctl.errors import ConfigError, RunError
 from llmctl.progress import Progress
 from llmctl.recipe import resolve
-from llmctl.workflows.judged import SPLITS, one_split, place_of_scores, with_given
+from llmctl.workflows.judged import one_split, place_of_scores, with_given
 
 if TYPE_CHECKING:
     from llmctl.data.load import Documents
@@ -62,8 +62,6 @@ def check(config: EvalConfig) -> None:
             f"stride {config.stride} is longer than max_length {config.max_length}: tokens would be left out",
             hint=f"--stride {config.max_length}",
         )
-    if config.split not in (None, *SPLITS):
-        raise ConfigError(f"no split {config.split!r}", hint=f"--split takes {', '.join(SPLITS)}")
     check_source(_text_data(config, None, {}) if config.data else TextData())
     root = runs.runs_dir(config.runs_dir)
     if config.model is None:
@@ -76,9 +74,8 @@ def run(config: EvalConfig, *, progress: Progress) -> PerplexityResult:
     """Judge a model by some text; the scores of a run are kept in its ``eval/``.
 
     Raises:
-        ConfigError, RunError, DataError, ModelError: as :func:`check`, and what only data and model tell.
+        ConfigError, RunError, DataError, ModelError: what only data and model tell; :func:`check` went before.
     """
-    check(config)
     from llmctl import models
 
     root = runs.runs_dir(config.runs_dir)

@@ -12,11 +12,11 @@ from llmctl.config import FinetuneConfig, PredictConfig, TaskData, TaskSettings
 from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.progress import Progress
 from llmctl.tasks import KINDS, Task, find_task
-from llmctl.workflows.judged import recipe_of
+from llmctl.workflows.judged import load_judged, recipe_of
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
-    from llmctl.models import LoadedModel, Source
+    from llmctl.models import Source
     from llmctl.objectives.task import TaskObjective
 
 
@@ -71,10 +71,7 @@ def run(config: PredictConfig, *, progress: Progress) -> PredictResult:
     """
     check(config)
     source = _source(config)
-    from llmctl import heads, models
-    from llmctl.inference import num_positions
-    from llmctl.objectives import task_objective
-    from llmctl.tasks import defaults_of
+    from llmctl import models
 
     models.hide_bars()
     recipe = recipe_of(source.run)
@@ -82,16 +79,8 @@ def run(config: PredictConfig, *, progress: Progress) -> PredictResult:
     if not config.model:
         progress.note(f"model: {source.name} (the newest run of finetune)")
     examples = _examples(config, task, recipe, progress)
-    objective_class = task_objective(task)
-    root = runs.runs_dir(config.runs_dir)
-    loaded: LoadedModel = heads.load_with_head(
-        source, objective_class.model_class, runs_dir=root, bf16=config.bf16
-    )
-    settings = _settings(config, recipe)
-    wanted = settings.max_length or defaults_of(task).max_length
-    settings = replace(settings, max_length=min(wanted, num_positions(loaded.model) or wanted))
-    objective = objective_class.for_model(task, settings, loaded.tokenizer, loaded.model.config)
-    answers = list(_answers(objective, loaded.model, examples, progress))
+    model, objective = load_judged(source, task, _settings(config, recipe), config)
+    answers = list(_answers(objective, model, examples, progress))
     if config.output_file:
         _write(Path(config.output_file), answers)
     return PredictResult(source.name, task.kind, answers, config.output_file)

@@ -122,15 +122,13 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         from llmctl.objectives import make_objective
 
         models.hide_bars()
-        tokenizer = _tokenizer(config, run_dir, splits["train"], progress)
+        tokenizer = train.tokenizer_for(config, run_dir, lambda: splits["train"], progress)
         objective = make_objective(config, tokenizer)
         features = objective.encode(splits["train"], progress=progress)
         validation = splits.get("validation")
         judged = objective.encode(validation, progress=progress) if validation else None
         if judged is None:
-            progress.warn(
-                "no validation split: nothing is evaluated, and the last model is kept, not the best"
-            )
+            train.warn_unvalidated(progress)
         examples = objective.training_set(features)
         _check_amount(config, len(features.tokens))
 
@@ -186,25 +184,6 @@ def plan(config: PretrainConfig, *, progress: Progress) -> None:
         f"{parameters:,} parameters with {config.vocab_size:,} tokens; {memory:,.0f} MiB for weights, gradients and "
         f"AdamW; {_tokens_a_step(config):,} tokens a step on one device"
     )
-
-
-def _tokenizer(config: PretrainConfig, run_dir: RunDir, documents: Any, progress: Progress) -> Any:
-    """The tokenizer that was asked for, the model's, or one trained on the training split.
-
-    It is kept in the run, so that a resumed run uses the very same.
-    """
-    from llmctl import models, tokenization
-
-    place = runs.runs_dir(config.runs_dir)
-    if run_dir.tokenizer.is_dir():
-        return models.load_tokenizer(str(run_dir.tokenizer), runs_dir=place)
-    if source := config.tokenizer or config.model:
-        tokenizer = models.load_tokenizer(source, runs_dir=place)
-    else:
-        assert config.architecture
-        tokenizer = tokenization.train(documents, config, config.architecture, progress=progress)
-    train.keep_tokenizer(run_dir, tokenizer)
-    return tokenizer
 
 
 def _model(config: PretrainConfig, tokenizer: Any, progress: Progress) -> Any:

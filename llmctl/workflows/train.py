@@ -4,7 +4,7 @@ import math
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -16,6 +16,7 @@ from llmctl.recipe import resolve, to_yaml
 from llmctl.runs import RunDir
 
 if TYPE_CHECKING:
+    from llmctl.data.documents import Documents
     from llmctl.objectives import Objective
     from llmctl.training import ObjectiveTrainer, Plan
 
@@ -204,10 +205,40 @@ def _create_run(stage: Stage[ConfigT, Any], config: ConfigT, data: dict[str, Any
     return runs.create(place, name, recipe=recipe, environment=environment)
 
 
-def keep_tokenizer(run_dir: RunDir, tokenizer: Any) -> None:
-    """Keep the tokenizer in the run, so that a resumed run uses the very same."""
+def tokenizer_for(
+    config: PretrainConfig | FinetuneConfig,
+    run_dir: RunDir,
+    texts: "Callable[[], Documents]",
+    progress: Progress,
+    *,
+    slow: bool = False,
+) -> Any:
+    """The tokenizer that was asked for, the model's, or one trained on the training split.
+
+    It is kept in the run, so that a resumed run uses the very same.
+
+    Args:
+        texts: gives what a new tokenizer learns from.
+        slow: as for ``models.load_tokenizer``.
+    """
+    from llmctl import models, tokenization
+
+    place = runs.runs_dir(config.runs_dir)
+    if run_dir.tokenizer.is_dir():
+        return models.load_tokenizer(str(run_dir.tokenizer), runs_dir=place, slow=slow)
+    if source := config.tokenizer or config.model:
+        tokenizer = models.load_tokenizer(source, runs_dir=place, slow=slow)
+    else:
+        assert config.architecture
+        tokenizer = tokenization.train(texts(), config, config.architecture, progress=progress)
     with disk.staged_directory(run_dir.tokenizer) as folder:
         tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def warn_unvalidated(progress: Progress) -> None:
+    """Tell what it means that there is no validation split."""
+    progress.warn("no validation split: nothing is evaluated, and the last model is kept, not the best")
 
 
 def check_read_back(loss: float, ready: Prepared, trained: Trained) -> None:
@@ -216,9 +247,8 @@ def check_read_back(loss: float, ready: Prepared, trained: Trained) -> None:
     Raises:
         ModelError: they differ, so the saved model is not the trained one.
     """
-    tolerance = (
-        1e-2 if trained.trainer.args.bf16 else 1e-4
-    )  # training evaluates as it computes, here in float32
+    # Training evaluates in the precision that it computes in, here it is float32.
+    tolerance = 1e-2 if trained.trainer.args.bf16 else 1e-4
     expected = _loss_in_memory(ready, trained)
     if not math.isclose(loss, expected, rel_tol=tolerance, abs_tol=1e-6):
         raise ModelError(
