@@ -71,10 +71,10 @@ def unknown_label(place: str, name: str, known: Sequence[str]) -> DataError:
     )
 
 
-def unseen_label(name: str, label: str, learnt: Sequence[str]) -> DataError:
-    """The complaint about a label that a split (called ``name``) has and the training split has not."""
+def unseen_label(place: str, label: str, learnt: Sequence[str]) -> DataError:
+    """The complaint about a label that another split has, first at ``place``, and the training split has not."""
     return DataError(
-        f"{name}: label {label!r} is not in the training split, which has {listed(learnt)}",
+        f"{place}: label {label!r} is not in the training split, which has {listed(learnt)}",
         hint="mend the labels, or give training examples of it",
     )
 

@@ -44,9 +44,10 @@ def learnt_tags(examples: "Examples", marking: bool, progress: Progress = SILENT
     if not marking:
         return given
     if odd := malformed(given.names):
-        word = int(np.argmax(given.index == given.names.index(odd[0])))
+        sentence = given.first_sentence_with(odd[0])
+        word = given.sentences[sentence].index(odd[0]) + 1
         raise DataError(
-            f"{examples.place(given.sentence_of(word))}: tag {odd[0]!r} is not O, and not B- or I- with a type",
+            f"{examples.place(sentence)}: tag {odd[0]!r} of word {word:,} is not O, and not B- or I- with a type",
             hint="mend the tag; the others mark entities",
         )
     rewritten = to_iob2(given)
@@ -82,9 +83,11 @@ def label_names(splits: Mapping[str, "Examples"], learnt: Tags, marking: bool) -
         return declared
     for examples in splits.values():
         if examples is not train and examples.labelled:
-            names = _classes(learnt_tags(examples, marking).counts(), marking)
-            if unseen := sorted(names - used):
-                raise unseen_label(examples.name, unseen[0], sorted(used))
+            tags = learnt_tags(examples, marking)
+            if unseen := sorted(_classes(tags.counts(), marking) - used):
+                first = next(name for name in tags.names if unseen[0] in _classes([name], marking))
+                place = examples.place(tags.first_sentence_with(first))
+                raise unseen_label(place, unseen[0], sorted(used))
     return iob2_labels(used) if marking else tuple(sorted(used))
 
 

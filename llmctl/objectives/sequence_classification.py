@@ -21,7 +21,7 @@ from llmctl.objectives.classes import (
     unseen_label,
 )
 from llmctl.objectives.features import TokenRows, encode_texts, pad, padding_id
-from llmctl.objectives.task import Answered, Features, Predictions, TaskObjective
+from llmctl.objectives.task import IGNORED, Answered, Features, Predictions, TaskObjective
 from llmctl.progress import Progress
 from llmctl.tasks import Task
 
@@ -176,7 +176,10 @@ class SequenceClassification(TaskObjective):
     def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         batch = pad(examples, padding_id(self.tokenizer))
         if "labels" in examples[0]:
-            batch["labels"] = torch.from_numpy(np.stack([example["labels"] for example in examples]))
+            labels = torch.from_numpy(np.stack([example["labels"] for example in examples]))
+            if self.task.kind == "regression":  # Trainer does not count a target of exactly -100
+                labels = torch.where(labels == IGNORED, labels.nextafter(torch.zeros(())), labels)
+            batch["labels"] = labels
         return batch
 
     def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
@@ -299,8 +302,10 @@ def _label_names(task: Task, splits: Mapping[str, "Examples"]) -> tuple[str, ...
     if train.label_names:
         return train.label_names
     for examples in splits.values():
-        if examples.labelled and (unseen := sorted(_counts(task, examples).keys() - found.keys())):
-            raise unseen_label(examples.name, unseen[0], sorted(found))
+        for row, label in enumerate(examples.column("label") if examples.labelled else ()):
+            for name in label if task.kind == "multilabel" else [label]:
+                if name not in found:
+                    raise unseen_label(examples.place(row), name, sorted(found))
     return tuple(sorted(found, key=_by_size))
 
 

@@ -68,6 +68,10 @@ class Tags:
         """The sentence in which a word stands."""
         return int(np.searchsorted(self.ends, word, side="right"))
 
+    def first_sentence_with(self, name: str) -> int:
+        """The first sentence in which a word has the tag ``name``, which occurs."""
+        return self.sentence_of(int(np.argmax(self.index == self.names.index(name))))
+
 
 class Rewritten(NamedTuple):
     """Tags in IOB2, and the words (M,) whose tags were not."""
@@ -152,7 +156,7 @@ def _parse(name: str) -> tuple[str, str] | None:
     if name == OUTSIDE:
         return "O", ""
     form, dash, kind = name[:1], name[1:2], name[2:]
-    if form not in _FORMS or dash not in ("", "-"):
+    if form not in _FORMS or dash not in ("", "-") or (dash and not kind):
         return None
     return _FORMS[form], kind or _UNTYPED
 

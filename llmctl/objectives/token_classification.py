@@ -155,8 +155,7 @@ class TokenClassification(TaskObjective):
         missing = [name for name in tags.names if name in used and name not in known]
         for name in missing:
             if not self.marks_entities or type_of(name) not in types:
-                word = int(np.argmax(tags.index == tags.names.index(name)))
-                raise unknown_label(examples.place(tags.sentence_of(word)), name, self.labels)
+                raise unknown_label(examples.place(tags.first_sentence_with(name)), name, self.labels)
         if missing:  # the model knows the entity, but tags it in another scheme: it has no loss in this one
             return None
         return np.array([known.get(name, IGNORED) for name in tags.names], dtype=np.int64)[tags.index]

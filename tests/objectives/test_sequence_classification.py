@@ -339,7 +339,7 @@ def test_where_there_is_nothing_to_learn(tokenizer: Any, kind: str, labels: Any,
 def test_a_label_of_the_validation_split_alone_is_refused(tokenizer: Any) -> None:
     validation = examples_of(["neg", "good"], name="dev.tsv")
     with pytest.raises(
-        DataError, match=r"dev.tsv: label 'good' is not in the training split, which has mixed"
+        DataError, match=r"dev.tsv:2: label 'good' is not in the training split, which has mixed"
     ):
         objective_for(tokenizer, validation=validation)
     declared = examples_of(LABELS["classification"], label_names=("neg", "pos", "mixed", "good"))
@@ -511,3 +511,14 @@ def test_evaluate_gives_the_loss_and_the_tasks_scores(tokenizer: Any) -> None:
     asked = replace(objective.task, metrics=("matthews_correlation",), metric_for_best_model="recall_macro")
     found = replace(objective, task=asked).evaluate(model, features, progress=SILENT)
     assert list(found) == ["loss", "matthews_correlation", "recall_macro"]
+
+
+def test_every_number_counts_as_a_target(tokenizer: Any) -> None:
+    """Trainer counts none of -100."""
+    train = examples_of([-100.0, 3.0, -100.0])
+    objective = objective_for(tokenizer, "regression", train)
+    features = objective.encode(train, progress=SILENT)
+    labels = objective.collate([features[row] for row in range(3)])["labels"]
+    assert labels.ne(-100).all()
+    assert labels.tolist() == pytest.approx([-100.0, 3.0, -100.0], abs=1e-5)
+    assert objective.gold(features).tolist() == [-100.0, 3.0, -100.0]

@@ -128,14 +128,21 @@ def test_a_declared_order_holds_where_iob2_can_be_written_in_it(minilm: Any) -> 
     [
         ([("a b", "O O")], None, "train.conll: all words have one single tag: 'O'"),
         ([("a b", "NOUN NOUN")], None, "all words have one single tag: 'NOUN'"),
-        ([("a b", "B-X O"), ("c", "B_X")], None, r"train.conll:11: tag 'B_X' is not O, and not B- or I-"),
+        (
+            [("a b", "B-X O"), ("c", "B_X")],
+            None,
+            "train.conll:11: tag 'B_X' of word 1 is not O, and not B- or I-",
+        ),
+        ([("a b", "B-X O"), ("c d", "O B-")], None, "train.conll:11: tag 'B-' of word 2 is not O"),
+        ([("a b", "B-X O"), ("c", "I-")], None, "train.conll:11: tag 'I-' of word 1 is not O"),
+        ([("a b", "B-X O"), ("c", "-PER")], None, "train.conll:11: tag '-PER' of word 1 is not O"),
         ([("a b", "B-X O"), ("c", "O O")], None, "train.conll:11: 1 words, but 2 tags"),
         (
             [("a b", "B-X O")],
             [("c", "I-Y")],
-            "dev.conll: label 'Y' is not in the training split, which has X",
+            "dev.conll:1: label 'Y' is not in the training split, which has X",
         ),
-        (PLAIN, [("c", "ADJ")], "dev.conll: label 'ADJ' is not in the training split"),
+        (PLAIN, [("c", "ADJ")], "dev.conll:1: label 'ADJ' is not in the training split"),
     ],
 )
 def test_data_without_anything_to_learn_are_refused(
