@@ -4,11 +4,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llmctl.config import TaskData
 from llmctl.data import usual_names as usual
 from llmctl.data.languages import choose_languages, is_language
+from llmctl.data.sources import CELLS, kind_of
 from llmctl.data.tables import Table
 from llmctl.errors import DataError
 from llmctl.tasks import KINDS, Task
@@ -119,10 +121,8 @@ def choose_columns(table: Table, config: TaskData, task: Task, *, labelled: bool
     asked = asked_for(config, task.kind)
     for role, column in asked.items():
         if column not in table.columns:
-            flag = FLAGS[task.kind][role].replace("_", "-")
-            raise DataError(
-                f"{table.head}: no column {column!r}; {table.found()}", hint=f"name one of them: --{flag}"
-            )
+            hint = _to_name(table, FLAGS[task.kind][role])
+            raise DataError(f"{table.head}: no column {column!r}; {table.found()}", hint=hint)
     roles = dict(asked)
     if set(task.columns.values()) <= set(table.columns):
         roles = dict(task.columns) | roles
@@ -141,14 +141,20 @@ def choose_columns(table: Table, config: TaskData, task: Task, *, labelled: bool
 
 def _refuse(table: Table, task: Task, role: str) -> None:
     what = {"tokens": "the words", "messages": "the conversations"}.get(role, f"the {role}")
-    flag = FLAGS[task.kind][role].replace("_", "-")
-    hint = f"name it: --{flag} NAME"
+    hint = _to_name(table, FLAGS[task.kind][role])
     if task.kind == "chat":
-        hint += ", or --text-column and --target-column"
-    elif not table.has_header:
-        hint += " (columns of a file without a header are called 1, 2, ...; --header where it has one)"
+        hint += "; or --text-column and --target-column"
     kind = NoLabelsError if role in LABELS else DataError
     raise kind(f"{table.head}: no column for {what}; {table.found()}", hint=hint)
+
+
+def _to_name(table: Table, option: str) -> str:
+    """What to type so that a column is found."""
+    flag = f"--{option.replace('_', '-')}"
+    if not table.has_header:
+        return f"name it by its number, e.g. {flag} {len(table.columns)}; or --header where line 1 names them"
+    no_header = "; or --no-header where line 1 is an example" if kind_of(Path(table.name)) in CELLS else ""
+    return f"name it: {flag} NAME{no_header}"
 
 
 def _find(table: Table, config: TaskData, task: Task, roles: dict[str, str], labelled: bool) -> Columns:

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,9 +16,11 @@ from llmctl.data.files import SourceFile
 from llmctl.data.splits import (
     SPLITS,
     Split,
+    drawn_by_class,
     load_splits,
     many,
     number_held_out,
+    parts_of,
     tell_held_out,
     tell_notes,
 )
@@ -94,6 +97,14 @@ class Examples:
             return self
         digest = hashlib.sha256(f"{self.fingerprint} first {count}".encode()).hexdigest()[:32]
         return replace(self, table=self.table.slice(0, count), fingerprint=digest)
+
+    def num_classes(self) -> int:
+        """How many different labels occur where each example has one; else 0."""
+        from pyarrow import types
+
+        if "label" not in self.table.column_names or not types.is_string(self.table.column("label").type):
+            return 0
+        return len(self.table.column("label").unique())
 
     def documents(self) -> "Documents":
         """All that is read or written in the examples, as text to train a tokenizer on."""
@@ -236,12 +247,23 @@ class _Loader:
                 f"{split.name}: a single example, too few to hold some out",
                 hint="--validation-data FILE, or --validation-fraction 0 to do without",
             )
-        number = number_held_out(self.config.validation_fraction, total)
-        tell_held_out(self.progress, self.config, number, total, "example")
-        held_out = sorted(random.Random(self.config.split_seed).sample(range(total), number))
+        held_out = self._drawn(examples)
         drawn = set(held_out)
         learnt = [index for index in range(total) if index not in drawn]
+        learnt_name, judged_name = parts_of(split.name)
         return {
-            "train": replace(examples.select(learnt), name=f"{split.name} (train)"),
-            "validation": replace(examples.select(held_out), name=f"{split.name} (validation)"),
+            "train": replace(examples.select(learnt), name=learnt_name),
+            "validation": replace(examples.select(held_out), name=judged_name),
         }
+
+    def _drawn(self, examples: Examples) -> list[int]:
+        """The examples to judge by: of classes that have two examples or more, each the same share."""
+        total, seed = len(examples), self.config.split_seed
+        number = number_held_out(self.config.validation_fraction, total)
+        classes = examples.column("label") if self.task.kind == "classification" and examples.labelled else []
+        sizes = Counter(classes)
+        if len(sizes) <= number and min(sizes.values(), default=0) > 1:
+            tell_held_out(self.progress, self.config, number, total, "example", " of each label")
+            return drawn_by_class(classes, number, seed)
+        tell_held_out(self.progress, self.config, number, total, "example")
+        return sorted(random.Random(seed).sample(range(total), number))

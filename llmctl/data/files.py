@@ -117,8 +117,6 @@ def decoded(path: Path, encoding: str, tell: Tell) -> Iterator[str]:
             yield text
     if long_line > _LONG_LINE:
         tell(f"{path}: line {line:,} is {long_line / 1e6:.0f} MB long")
-    if decoder.newlines not in (None, NEWLINE):
-        tell(f"{path}: line ends of Windows or old Macs read as \\n")
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

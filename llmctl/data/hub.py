@@ -2,21 +2,24 @@
 
 import re
 import sys
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from llmctl.data.sources import HubSource
 from llmctl.errors import ConfigError, LlmctlError
 from llmctl.hub import explain, go_offline_if_unreachable, not_in_cache
+from llmctl.progress import Progress
 
 
-def splits(source: HubSource) -> dict[str, Any]:
-    """The splits of a data set as map-style ``datasets.Dataset``; downloaded, or from the cache.
+def splits(source: HubSource, progress: Progress) -> dict[str, Any]:
+    """The splits of a data set as map-style ``datasets.Dataset``; downloaded, or from the cache, which is told.
 
     Raises:
         ConfigError: no such data set or subset.
         DataError: offline and not in the cache, gated, or not loadable.
     """
-    go_offline_if_unreachable()
+    unreachable = go_offline_if_unreachable()
     import datasets
     from huggingface_hub import is_offline_mode
 
@@ -27,9 +30,15 @@ def splits(source: HubSource) -> dict[str, Any]:
         subset = _default_subset(source)
     try:
         at = {"revision": source.revision} if source.revision else {}
-        return dict(datasets.load_dataset(source.name, subset, **at))
+        found = dict(datasets.load_dataset(source.name, subset, **at))
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as exc:
         raise _in_our_words(source, exc) from exc
+    if unreachable:
+        written = (Path(file["filename"]) for dataset in found.values() for file in dataset.cache_files)
+        dates = [datetime.fromtimestamp(path.stat().st_mtime).date() for path in written]
+        of = f", of {max(dates)}" if dates else ""
+        progress.note(f"{source.name}: the Hub does not answer: using the copy in the cache{of}")
+    return found
 
 
 def _default_subset(source: HubSource) -> str | None:

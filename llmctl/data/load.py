@@ -33,6 +33,8 @@ from llmctl.data.splits import (
     many,
     number_held_out,
     open_splits,
+    parts_of,
+    percent,
     tell_held_out,
     tell_nobody,
     tell_notes,
@@ -131,6 +133,7 @@ class _Loader:
                 f"{split.name}: too short to hold out a part of it",
                 hint="--validation-data FILE, or --validation-fraction 0 to do without",
             )
+        learnt_name, judged_name = parts_of(split.name)
         digest = hashlib.sha256(f"{count.fingerprint} without {judged.fingerprint}".encode()).hexdigest()
         learnt = replace(
             count,
@@ -139,10 +142,8 @@ class _Loader:
             fingerprint=digest[:32],
         )
         return {
-            "train": _documents(split, f"{split.name} (train)", partial(learn, tell_nobody), learnt),
-            "validation": _documents(
-                split, f"{split.name} (validation)", partial(judge, tell_nobody), judged
-            ),
+            "train": _documents(split, learnt_name, partial(learn, tell_nobody), learnt),
+            "validation": _documents(split, judged_name, partial(judge, tell_nobody), judged),
         }
 
     def _draw(self, documents: Documents, count: Count) -> tuple[Read, Read]:
@@ -158,11 +159,11 @@ class _Loader:
 
     def _cut_in_two(self, documents: Documents, count: Count) -> tuple[Read, Read]:
         """The beginning and the end of a text that is a single document, cut at a line end."""
-        fraction = self.config.validation_fraction
-        place = place_to_cut(documents.stream(), int((1 - fraction) * count.num_chars))
+        total = count.num_chars
+        place = place_to_cut(documents.stream(), int((1 - self.config.validation_fraction) * total))
         self.progress.note(
-            f"held out the last {count.num_chars - place:,} of {many(count.num_chars, 'character')} "
-            f"for validation ({100 * fraction:g} %): it is one document"
+            f"held out the last {total - place:,} of {many(total, 'character')} for validation "
+            f"({percent(total - place, total)}): it is one document"
         )
         return (
             lambda _: between(documents.stream(), 0, place),

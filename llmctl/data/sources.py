@@ -20,6 +20,7 @@ TABLES = {
     ".arrow": "arrow",
 }
 KINDS = {".txt": "text", ".text": "text", ".md": "text"} | TABLES
+CELLS = ("csv", "tsv")  # the kinds whose first line may or may not name the columns
 COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
 VALIDATION_NAMES = ("validation", "dev", "valid", "val")
 
@@ -232,7 +233,26 @@ def _with_class(files: list[Path], folder: Path, config: DataSource) -> tuple[li
         return bool(classes) and path.parent.name.lower() not in _NO_CLASS
 
     kept = [path for path in files if kind_of(path, TABLES) or has_class(path)]
-    return kept, _others(files, kept)
+    astray = _others(files, kept)
+    _check_classes(kept, astray, folder, config)
+    return kept, astray
+
+
+def _check_classes(kept: list[Path], astray: list[Path], folder: Path, config: DataSource) -> None:
+    """Refuse to guess what a folder of texts is that is called as a split, but stands beside those of classes.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    splits = {path.parent.name for path in astray if path.parent.parent == folder}
+    inner = {path.relative_to(folder).parts[:-1] for path in kept if not kind_of(path, TABLES)}
+    unclear = min((name for name in splits if split_of(name, config)), default=None)
+    beside = min((name for name, *_ in inner if not split_of(name, config)), default=None)
+    if unclear and beside:
+        raise ConfigError(
+            f"{folder}: is {unclear!r} a split, or a class as {beside!r} beside it is?",
+            hint="rename the folder if it is a class; else take it out, or put the classes into one called train",
+        )
 
 
 def split_of(name: str, config: DataSource) -> str:

@@ -1,6 +1,7 @@
 """Which splits a source has, and which of them is learnt from and which judged by: of text and of examples."""
 
-from collections.abc import Callable, Collection
+import random
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -72,7 +73,7 @@ def open_splits(source: str, found: Source, openers: Openers[R], progress: Progr
     if isinstance(found, HubSource):
         return {
             name: openers.dataset(name_of(source, name), dataset)
-            for name, dataset in hub.splits(found).items()
+            for name, dataset in hub.splits(found, progress).items()
         }
     return {"": openers.builtin(source, found)}
 
@@ -150,11 +151,36 @@ def number_held_out(fraction: float, total: int) -> int:
     return min(max(1, round(fraction * total)), total - 1)
 
 
-def tell_held_out(progress: Progress, config: DataSource, held_out: int, total: int, noun: str) -> None:
+def drawn_by_class(classes: Sequence[str], number: int, seed: int) -> list[int]:
+    """The places of ``number`` of the examples, drawn with ``seed`` in equal shares of each class.
+
+    Systematic sampling: the examples, in random order and then by class, are passed through at an even pace. So
+    each class gives its share, rounded down or up.
+    """
+    total = len(classes)
+    order = random.Random(seed).sample(range(total), total)
+    order.sort(key=classes.__getitem__)
+    return sorted(order[(2 * index + 1) * total // (2 * number)] for index in range(number))
+
+
+def tell_held_out(
+    progress: Progress, config: DataSource, held_out: int, total: int, noun: str, of_each: str = ""
+) -> None:
     progress.note(
         f"held out {held_out:,} of {many(total, noun)} for validation "
-        f"({100 * config.validation_fraction:g} %, split_seed {config.split_seed})"
+        f"({percent(held_out, total)}{of_each}, split_seed {config.split_seed})"
     )
+
+
+def percent(part: int, total: int) -> str:
+    """``2 %``, ``33.3 %``."""
+    return f"{100 * part / total:.3g} %"
+
+
+def parts_of(name: str) -> tuple[str, str]:
+    """What messages call the parts of a training split that are learnt from and judged by."""
+    whole = name.removesuffix(" (train)")
+    return name_of(whole, "train"), name_of(whole, "validation")
 
 
 def tell_left_out(progress: Progress, source: str, files: list[Path]) -> None:

@@ -49,7 +49,9 @@ class Table:
 
     def found(self) -> str:
         """The columns there are, for messages."""
-        return f"found: {', '.join(self.columns) or 'none'}"
+        if self.has_header:
+            return f"found: {', '.join(self.columns) or 'none'}"
+        return f"no header: columns are numbered 1 to {len(self.columns)}"
 
     def text(self, number: int, row: Row, column: str) -> str:
         """A row's text in ``column``; empty where it is null.

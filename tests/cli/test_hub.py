@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,8 @@ def test_a_data_set_is_learnt_from_and_kept(llmctl: Run, data_hub: LoopbackHub, 
     scores = json.loads(judged.stdout)
     assert (scores["n"], scores["data"]) == (5, "acme/corpus:stories (validation)")
     assert "has changed" not in judged.stderr
+    cached = f"acme/corpus: the Hub does not answer: using the copy in the cache, of {date.today()}"
+    assert (cached in judged.stderr, cached in trained.stderr) == (True, False)
 
     refused(
         *(llmctl, "pretrain", "--data", "acme/corpus:rhymes"), code=1, **env,

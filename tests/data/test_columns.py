@@ -49,8 +49,20 @@ def test_columns_without_names_can_be_asked_for(tmp_path: Path, examples: LoadEx
     (tmp_path / "a.csv").write_text("3,World,some text,x\n4,Sports,other text,y\n")
     found = examples("classification", tmp_path / "a.csv", text_column="3", label_column="2")["train"]
     assert rows(found, "text", "label") == [("some text", "World"), ("other text", "Sports")]
-    with pytest.raises(DataError, match="no column '5'; found: 1, 2, 3, 4"):
+    with pytest.raises(DataError, match="no column '5'; no header: columns are numbered 1 to 4"):
         examples("classification", tmp_path / "a.csv", text_column="5", header=False)
+
+
+def test_what_to_type_where_it_is_unclear_whether_there_is_a_header(
+    tmp_path: Path, examples: LoadExamples
+) -> None:
+    (tmp_path / "a.tsv").write_text("Who wrote it?\tAnna wrote it.\tAnna\nWhere?\tIn Bonn.\tBonn\n")
+    with pytest.raises(DataError, match="found: Who wrote it") as caught:
+        examples("qa", tmp_path / "a.tsv")
+    assert caught.value.hint == "name it: --answers-column NAME; or --no-header where line 1 is an example"
+    with pytest.raises(DataError, match=r"a\.tsv:1: .*; no header: columns are numbered 1 to 3") as caught:
+        examples("qa", tmp_path / "a.tsv", header=False)
+    assert str(caught.value.hint).startswith("name it by its number, e.g. --answers-column 3; or --header")
 
 
 # Usual names

@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,18 @@ def test_one_folder_a_class(tmp_path: Path, examples: LoadExamples, told: Told) 
     assert flat.column("label") == ["neg", "pos"]
 
 
+@pytest.mark.parametrize("name", ["test", "train", "dev"])
+def test_a_folder_that_may_be_a_split_or_a_class_is_asked_about(name: str, tmp_path: Path) -> None:
+    for label in ("ham", "spam", name):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "1.txt").write_text("text")
+    config = TaskData(task="classification", data=str(tmp_path))
+    with pytest.raises(ConfigError, match=f"is '{name}' a split, or a class as 'ham' beside it is"):
+        check_examples_source(config, find_task("classification"))
+    (tmp_path / name / "1.txt").unlink()
+    check_examples_source(config, find_task("classification"))
+
+
 def test_conll(tmp_path: Path, examples: LoadExamples, told: Told) -> None:
     (tmp_path / "a.conll").write_text(
         "-DOCSTART- -X- O\n\n# id = 1\nEU NNP B-ORG\n#tag NN O\n\t\nBonn NNP B-LOC\n\ufeff\n# NN O\n"
@@ -190,9 +203,7 @@ def test_a_lone_dev_file_stands_in(tmp_path: Path, examples: LoadExamples, told:
     assert not set(splits["train"].column("text")) & set(splits["validation"].column("text"))
     assert told.notes == [
         f"{folder}: has no split to learn from: 'validation' stands in for it",
-        f"{folder}: held out 2 of 20 examples for validation (10 %, split_seed 0)".removeprefix(
-            f"{folder}: "
-        ),
+        "held out 2 of 20 examples for validation (10 % of each label, split_seed 0)",
     ]
     again = examples("classification", folder, validation_fraction=0.1)
     other = examples("classification", folder, validation_fraction=0.1, split_seed=1)
@@ -202,6 +213,40 @@ def test_a_lone_dev_file_stands_in(tmp_path: Path, examples: LoadExamples, told:
     jsonl(folder / "test.jsonl", {"text": "secret", "label": 1})
     splits = examples("classification", folder)
     assert {name: len(found) for name, found in splits.items()} == {"train": 20, "test": 1}
+
+
+def test_each_class_gives_its_share_of_what_is_held_out(
+    tmp_path: Path, examples: LoadExamples, told: Told
+) -> None:
+    labels = ["a"] * 70 + ["b"] * 20 + ["c"] * 10
+    path = jsonl(tmp_path / "s.jsonl", *({"text": f"{i}", "label": t} for i, t in enumerate(labels)))
+    found = examples("classification", path, validation_fraction=0.1)
+    assert Counter(found["validation"].column("label")) == {"a": 7, "b": 2, "c": 1}
+    assert Counter(found["train"].column("label")) == {"a": 63, "b": 18, "c": 9}
+    assert told.notes == ["held out 10 of 100 examples for validation (10 % of each label, split_seed 0)"]
+    assert [found[split].name for split in ("train", "validation")] == [
+        f"{path} (train)",
+        f"{path} (validation)",
+    ]
+    other = examples("classification", path, validation_fraction=0.1, split_seed=1)
+    assert other["validation"].column("text") != found["validation"].column("text")
+
+
+@pytest.mark.parametrize("labels", [["a"] * 5 + ["b"], ["a", "b", "c"] * 2])
+def test_where_a_class_is_too_rare_all_examples_are_drawn_alike(
+    labels: list[str], tmp_path: Path, examples: LoadExamples, told: Told
+) -> None:
+    path = jsonl(tmp_path / "s.jsonl", *({"text": f"{i}", "label": t} for i, t in enumerate(labels)))
+    assert len(examples("classification", path, validation_fraction=0.01)["validation"]) == 1
+    assert told.notes == ["held out 1 of 6 examples for validation (16.7 %, split_seed 0)"]
+
+
+def test_the_parts_of_a_training_split_are_named_once(tmp_path: Path, examples: LoadExamples) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    jsonl(folder / "train.jsonl", *({"text": f"{i}", "label": i % 2} for i in range(20)))
+    found = examples("classification", folder, validation_fraction=0.1)
+    assert [split.name for split in found.values()] == [f"{folder} (train)", f"{folder} (validation)"]
 
 
 def test_validation_data_and_too_few(tmp_path: Path, examples: LoadExamples) -> None:

@@ -420,11 +420,7 @@ def test_what_is_mended_is_told_each_time(tmp_path: Path, load: Load, told: Told
     path.write_bytes(codecs.BOM_UTF8 + b"one\r\n" + b"x" * 12_000_000)
     for _ in range(2):
         assert next(iter(load(path)["train"]))[:5] == "one\nx"
-    mended = [
-        "removed a byte-order mark",
-        "line 2 is 12 MB long",
-        "line ends of Windows or old Macs read as \\n",
-    ]
+    mended = ["removed a byte-order mark", "line 2 is 12 MB long"]
     assert told.notes == [f"{path}: {what}" for what in mended] * 2
     assert len(told.bars) == 1  # the second time it is not read again
 
@@ -476,6 +472,12 @@ def test_how_many_are_held_out(fraction: float, number: int, tmp_path: Path, loa
     assert splits["train"].num_documents == 10 - number
 
 
+def test_the_share_that_is_told_is_the_real_one(tmp_path: Path, load: Load, told: Told) -> None:
+    (tmp_path / "a.txt").write_text("a\nb\nc")
+    load(tmp_path / "a.txt", sample_by="line", validation_fraction=0.02)
+    assert told.notes == ["held out 1 of 3 documents for validation (33.3 %, split_seed 0)"]
+
+
 def test_every_subset_has_the_same_chance() -> None:
     stream = [Piece(str(i), True) for i in range(5)]
     counts: dict[str, int] = {}
@@ -493,7 +495,7 @@ def test_a_single_document_gives_its_end(tmp_path: Path, load: Load, told: Told)
     splits = load(path, validation_fraction=0.12)  # 160 characters: 140.8 is inside of line 17
     assert texts(splits["train"]) == [text[:136]]
     assert texts(splits["validation"]) == [text[136:]]
-    assert told.notes == ["held out the last 24 of 160 characters for validation (12 %): it is one document"]
+    assert told.notes == ["held out the last 24 of 160 characters for validation (15 %): it is one document"]
 
 
 def test_cutting_one_document_across_chunks() -> None:
