@@ -1,5 +1,6 @@
 """How a judgement looks: scores, what they are made of, and the mistakes that say most."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl.cli.console import table
@@ -8,6 +9,7 @@ if TYPE_CHECKING:
     from llmctl.workflows.judge import Judgement
 
 _MATRIX_CLASSES = 12  # wider confusion matrices do not fit a terminal
+_OF_POSITIVES = ("f1", "precision", "recall")
 _TEXT = 72
 
 
@@ -27,14 +29,21 @@ def as_text(judgement: "Judgement") -> str:
 
 
 def _scores(judgement: "Judgement") -> str:
-    rows = []
-    if judgement.loss is not None:
-        rows.append(["loss", f"{judgement.loss:.4f}", "", ""])
+    headers = [
+        f"{judgement.model} on {Path(judgement.data).name}",
+        "score",
+        "95 % interval",
+        "same answer for all",
+    ]
+    rows = [] if judgement.loss is None else [["loss", f"{judgement.loss:.4f}", "", ""]]
+    baseline = {name: f"{value:.4f}" for name, value in judgement.baseline.items() if value is not None}
+    positive = judgement.scores.details.get("positive_class")
     for name, score in judgement.scores.values.items():
+        told = f"{name} (positive: {positive})" if positive and name in _OF_POSITIVES else name
         bounds = "" if score.low is None or score.high is None else f"{score.low:.4f} to {score.high:.4f}"
-        base = judgement.baseline.get(name)
-        rows.append([name, f"{score.value:.4f}", bounds, "" if base is None else f"{base:.4f}"])
-    headers = [f"{judgement.model} on {judgement.split}", "score", "95 % interval", "same answer for all"]
+        rows.append([told, f"{score.value:.4f}", bounds, baseline.get(name, "")])
+    if not baseline:  # a constant text means nothing
+        headers, rows = headers[:-1], [row[:-1] for row in rows]
     return table(headers, rows)
 
 
@@ -75,6 +84,6 @@ def _short(value: Any) -> str:
         named = [
             f"{item['text']} ({item['type']})" if isinstance(item, dict) else str(item) for item in value
         ]
-        value = ", ".join(named) or "nothing"
-    text = value if isinstance(value, str) else str(value)
+        value = ", ".join(named)
+    text = str(value) or "nothing"
     return text if len(text) <= _TEXT // 2 else text[: _TEXT // 2 - 3] + "..."

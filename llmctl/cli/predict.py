@@ -42,8 +42,7 @@ def _readable(answer: dict[str, Any]) -> str:
     if "probabilities" in answer:
         ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
         return table(["label", "probability"], [[name, f"{share:.4f}"] for name, share in ranked])
-    told = answer["predicted"]
-    shown = str(told) if told != "" else "no answer"
+    shown = str(answer["predicted"]) or ("no answer" if "question" in answer else "(empty)")
     return shown + (f"  ({answer['probability']:.3f})" if "probability" in answer else "")
 
 

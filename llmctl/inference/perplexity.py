@@ -9,13 +9,11 @@ import numpy as np
 from llmctl import __version__
 from llmctl.errors import DataError
 from llmctl.inference.scoring import Scores, score
-from llmctl.metrics.intervals import Interval, bootstrap_sums, percentile_bounds
+from llmctl.metrics.intervals import MIN_UNITS, Interval, bootstrap_sums, percentile_bounds, tell_few
 from llmctl.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from llmctl.data.blocks import TokenizedDocuments
-
-MIN_DOCUMENTS = 30  # fewer say too little about how documents differ: windows are resampled instead
 
 
 @dataclass(frozen=True)
@@ -97,6 +95,7 @@ def evaluate_documents(
     units, unit = _units(scores)
     if len(units) < 2:
         progress.note(f"no interval: the text is a single {unit.removesuffix('s')}")
+    tell_few(len(units), unit, progress)
     values, bounds = _summarise(units, num_resamples, seed)
     first = "unscored" if first_token_context is None else f"after-{first_token_context}"
     if documents.prefix_length:
@@ -116,10 +115,10 @@ def evaluate_documents(
 def _units(scores: Scores) -> tuple[np.ndarray, str]:
     """Return what is resampled, (units, 4): nll, tokens, words and bytes of each; and its name.
 
-    Windows share their document's words and bytes by tokens.
+    Of too few documents the windows are resampled instead. They share their document's words and bytes by tokens.
     """
     documents = np.stack([scores.nll, scores.num_tokens, scores.num_words, scores.num_bytes], axis=1)
-    if len(documents) >= MIN_DOCUMENTS or len(scores.window_nll) <= len(documents):
+    if len(documents) >= MIN_UNITS or len(scores.window_nll) <= len(documents):
         return documents, "documents"
     owner, tokens = scores.window_document, scores.window_num_tokens
     share = tokens / scores.num_tokens[owner]

@@ -11,8 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llmctl.progress import Progress
+
 CONFIDENCE = 0.95
+MIN_UNITS = 30  # fewer say too little about how units differ
 _DRAWS_AT_ONCE = 500_000  # bounds the memory of one chunk to about 12 MB
+
+
+def tell_few(units: int, noun: str, progress: Progress) -> None:
+    """Tell where intervals rest on too few units."""
+    if 1 < units < MIN_UNITS:
+        progress.note(
+            f"the intervals rest on {units} {noun}: with fewer than {MIN_UNITS} they are unreliable, mostly too narrow"
+        )
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ class _PerLabel(_LabelMeasure):
         return values
 
     def details(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, Any]:
-        """``by_label``: label -> precision, recall, f1 and support."""
+        """``by_label``: label -> precision, recall, f1 and support; of two classes ``positive_class``, one of them."""
         predicted, true = self._indicators(predictions, references)
         counts = [(predicted & true).sum(axis=0), predicted.sum(axis=0), true.sum(axis=0)]
         table = zip(*(of_counts(*counts) for of_counts in _OF_COUNTS.values()), counts[2], strict=True)
@@ -145,7 +145,10 @@ class _PerLabel(_LabelMeasure):
         rows = (
             dict(zip(keys, (*map(float, scores), int(support)), strict=True)) for *scores, support in table
         )
-        return {"by_label": dict(zip(names, rows, strict=True))}
+        details: dict[str, Any] = {"by_label": dict(zip(names, rows, strict=True))}
+        if self.has_positive_class and len(names) == 2:
+            details["positive_class"] = names[1]
+        return details
 
     def signature(self) -> str:
         return f"{super().signature()}|zero_division:0"

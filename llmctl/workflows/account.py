@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 _NO_INPUT = {"label", "target", "answers", "id", "line", "file"}  # all else of an example is its input
 
 
+def first_examples(examples: "Examples", count: int | None, progress: Progress) -> "Examples":
+    """The first ``count`` examples, telling so, and which classes are only among the others."""
+    first = examples.first(count)
+    if len(first) < len(examples):
+        progress.note(f"{examples.name}: the first {len(first):,} of {len(examples):,} examples")
+    if first.num_classes() < examples.num_classes():
+        progress.warn(
+            f"{examples.name}: the first {len(first):,} examples hold {first.num_classes():,} of "
+            f"{examples.num_classes():,} labels: shuffle the file if it is sorted by label"
+        )
+    return first
+
+
 def tell_lengths(name: str, features: Any, progress: Progress) -> None:
     """Median, 95th percentile and maximum of the rows' lengths, after cutting."""
     lengths = features.lengths

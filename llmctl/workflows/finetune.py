@@ -69,6 +69,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
 
     def load(self, config: FinetuneConfig, progress: Progress) -> "dict[str, Examples]":
         from llmctl.data.examples import load_examples
+        from llmctl.workflows import account
 
         splits = load_examples(
             config,
@@ -77,11 +78,8 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
             cache_dir=runs.cache_dir(),
             wanted=("train", "validation"),
         )
-        for name, limit in (("train", config.max_train_samples), ("validation", config.max_eval_samples)):
-            if limit and name in splits and limit < len(splits[name]):
-                progress.note(f"{splits[name].name}: the first {limit:,} of {len(splits[name]):,} examples")
-                splits[name] = splits[name].first(limit)
-        return splits
+        limits = {"train": config.max_train_samples, "validation": config.max_eval_samples}
+        return {name: account.first_examples(found, limits[name], progress) for name, found in splits.items()}
 
     def fitted(self, config: FinetuneConfig, progress: Progress) -> FinetuneConfig:
         """``max_length`` as the kind has it, at most what the model can read; the languages that files name."""

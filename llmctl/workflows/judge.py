@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from llmctl import disk
 from llmctl.errors import RunError
 from llmctl.metrics.baseline import majority
+from llmctl.metrics.intervals import tell_few
 from llmctl.progress import Progress
+from llmctl.tasks import KINDS
 
 if TYPE_CHECKING:
     from llmctl.metrics import Scores
@@ -25,6 +27,7 @@ class Judgement:
 
     Attributes:
         task: what was asked.
+        split: of the data; ``None``: it has no splits.
         scores: with their intervals.
         baseline: score -> what the best constant answer would have, ``None`` where there is none.
         loss: mean over targets.
@@ -34,7 +37,7 @@ class Judgement:
     """
 
     task: str
-    split: str
+    split: str | None
     model: str
     data: str
     fingerprint: str
@@ -67,7 +70,7 @@ def judge(
     model: Any,
     features: Any,
     *,
-    split: str,
+    split: str | None,
     name: str,
     metrics: Sequence[str],
     num_resamples: int,
@@ -88,6 +91,10 @@ def judge(
     predictions = objective.predict(model, features, progress=progress)
     scores = objective.judge(features, predictions, metrics=metrics, num_resamples=num_resamples, seed=seed)
     examples = features.examples
+    if num_resamples:
+        tell_few(len(examples), "examples", progress)
+    if KINDS[objective.task.kind].objective == "seq2seq" and not any(predictions.answers):
+        progress.warn(f"all {len(examples):,} generated texts are empty")
     judgement = Judgement(
         task=objective.task.name,
         split=split,

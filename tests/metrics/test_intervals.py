@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from llmctl.metrics import intervals
-from llmctl.metrics.intervals import Interval, bootstrap_sums, percentile_bounds
+from llmctl.metrics.intervals import Interval, bootstrap_sums, percentile_bounds, tell_few
+from tests.data.conftest import Told
 
 
 def test_every_resample_draws_as_many_units_as_there_are() -> None:
@@ -44,3 +45,10 @@ def test_percentile_bounds_of_known_samples() -> None:
 
 def test_json_holds_no_infinity() -> None:
     assert Interval(math.inf, 1.5, None).to_json() == {"value": None, "low": 1.5, "high": None}
+
+
+@pytest.mark.parametrize(("units", "few"), [(1, False), (2, True), (29, True), (30, False)])
+def test_intervals_of_few_units_are_told(units: int, few: bool) -> None:
+    told = Told()
+    tell_few(units, "windows", told)
+    assert bool(told.notes) is few

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from llmctl.metrics.labels import F1, Accuracy
+from llmctl.metrics.labels import F1, Accuracy, SetF1
 from llmctl.metrics.measure import Settings
 from llmctl.metrics.names import Family
 from llmctl.metrics.scores import make_measure
@@ -115,6 +115,15 @@ def test_details_by_label_agree_with_scikit_learn() -> None:
     for row, *values in zip(table.values(), *expected, strict=True):
         assert list(row) == ["precision", "recall", "f1", "support"]
         assert list(row.values()) == pytest.approx(values, abs=1e-12)
+
+
+def test_the_positive_of_two_classes_is_named() -> None:
+    predictions, references = np.array([0, 1, 1]), np.array([0, 1, 0])
+    assert F1(Settings(("no", "yes"))).details(predictions, references)["positive_class"] == "yes"
+    assert F1(Settings()).details(predictions, references)["positive_class"] == "1"
+    assert "positive_class" not in F1(Settings(("a", "b", "c"))).details(predictions, references)
+    sets = np.array([[1, 0], [0, 1]], dtype=bool)
+    assert "positive_class" not in SetF1(Settings(("a", "b"))).details(sets, sets)
 
 
 def test_negative_classes_are_a_bug() -> None:
