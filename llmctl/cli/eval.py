@@ -1,5 +1,6 @@
 """``llmctl eval``."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl.cli.options import Verb
@@ -32,7 +33,7 @@ def _perplexity(data: dict[str, Any]) -> str:
         bounds = "" if score["low"] is None else f"{_number(score['low'])} to {_number(score['high'])}"
         value = "too large" if score["value"] is None else _number(score["value"])
         rows.append([name.replace("_", " "), value, bounds])
-    text = table([f"{data['model']} on {data['split']}", "score", "95 % interval"], rows)
+    text = table([f"{data['model']} on {Path(data['data']).name}", "score", "95 % interval"], rows)
     plural = "" if data["n"] == 1 else "s"
     scored = f"{data['num_tokens']:,} tokens of {data['n']:,} document{plural}"
     return f"{text}\n\n{scored}\n{data['signature']}"

@@ -4,13 +4,21 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmctl import runs
-from llmctl.config import EvalConfig, FinetuneConfig
+from llmctl.config import EvalConfig, FinetuneConfig, TaskData
 from llmctl.errors import ConfigError
 from llmctl.metrics.names import check_names
 from llmctl.progress import Progress
 from llmctl.tasks import Task, find_task, metrics_of
 from llmctl.workflows import perplexity
-from llmctl.workflows.judged import SPLITS, load_judged, one_split, place_of_scores, recipe_of, with_given
+from llmctl.workflows.judged import (
+    SPLITS,
+    load_judged,
+    one_split,
+    place_of_scores,
+    read_alike,
+    recipe_of,
+    with_given,
+)
 from llmctl.workflows.perplexity import PerplexityResult
 
 if TYPE_CHECKING:
@@ -72,15 +80,18 @@ def run(config: EvalConfig, *, progress: Progress) -> "Judgement | PerplexityRes
 def _judge_task(
     config: EvalConfig, task: Task, settings: FinetuneConfig, source: "Source", progress: Progress
 ) -> "Judgement":
-    split, examples = _examples(config, task, settings, progress)
+    run_dir = source.run
+    own = config.data is None and run_dir is not None
+    split, examples = _examples(config, task, settings, own, progress)
 
     from llmctl.workflows.judge import judge
 
     model, objective = load_judged(source, task, settings, config)
     objective = objective.aligned(examples, progress)
-    run_dir = source.run
-    own = config.data is None and run_dir is not None
-    path = place_of_scores(run_dir, split, examples, own=own, progress=progress) if run_dir else None
+    recipe, path = recipe_of(run_dir), None
+    if run_dir:
+        as_trained = bool(recipe and not config.max_eval_samples and read_alike(settings, recipe, TaskData))
+        path = place_of_scores(run_dir, split, examples, as_trained=as_trained, progress=progress)
     return judge(
         objective,
         model,
@@ -121,23 +132,25 @@ def _settings(config: EvalConfig, recipe: FinetuneConfig | None) -> tuple[Task |
 
 
 def _examples(
-    config: EvalConfig, task: Task, settings: FinetuneConfig, progress: Progress
-) -> "tuple[str, Examples]":
+    config: EvalConfig, task: Task, settings: FinetuneConfig, own: bool, progress: Progress
+) -> "tuple[str | None, Examples]":
     from llmctl.data.examples import load_examples
+    from llmctl.workflows.account import first_examples
 
     split, examples = one_split(
         load_examples,
         settings,
         config.split,
         name=settings.data or task.data,
+        own=own,
         progress=progress,
         task=task,
     )
     limit = config.max_eval_samples
-    if limit is None and config.data is None:  # what the run learnt from and was judged by
+    if limit is None and split and own:  # what the run learnt from and was judged by
         limits = {"train": settings.max_train_samples, "validation": settings.max_eval_samples}
         limit = limits.get(split)
-    return split, examples.first(limit)
+    return split, first_examples(examples, limit, progress)
 
 
 def _metrics(settings: FinetuneConfig, task: Task, objective: "TaskObjective") -> tuple[str, ...]:

@@ -40,21 +40,30 @@ def with_given(settings: SettingsT, config: EvalConfig) -> SettingsT:
     return replace(settings, **given)  # type: ignore[type-var]
 
 
+def read_alike(one: Any, other: Any, kind: type) -> bool:
+    """Whether two configs agree in every field of ``kind``."""
+    return all(getattr(one, item.name) == getattr(other, item.name) for item in fields(kind))
+
+
 def one_split(
     load: Callable[..., dict[str, Any]],
     settings: Any,
     split: str | None,
     *,
     name: str,
+    own: bool,
     progress: Progress,
     **options: Any,
-) -> tuple[str, Any]:
+) -> tuple[str | None, Any]:
     """Return the name and the content of the split that is asked for; else validation, else all there is.
+
+    Other data than a run's own that has no splits has no name of one either.
 
     Args:
         load: ``load_text`` or ``load_examples``.
         settings: what it reads.
         name: of the data, for messages.
+        own: whether it is the data that a run was trained with.
         options: passed on to ``load``.
 
     Raises:
@@ -63,30 +72,32 @@ def one_split(
     for wanted in [split] if split else ["validation", "train"]:
         found = load(settings, **options, progress=progress, cache_dir=runs.cache_dir(), wanted={wanted})
         if wanted in found:
-            return wanted, found[wanted]
+            return wanted if own or found[wanted].name != name else None, found[wanted]
     raise ConfigError(
         f"{name} has no {split or 'validation'} split", hint="leave --split out, or name another"
     )
 
 
-def place_of_scores(run_dir: RunDir, split: str, judged: Any, *, own: bool, progress: Progress) -> Path:
+def place_of_scores(
+    run_dir: RunDir, split: str | None, judged: Any, *, as_trained: bool, progress: Progress
+) -> Path:
     """Where a run's scores go: ``eval/<split>.json`` for the data it was trained with.
 
     Other data gets a name of its own, so that no score takes the place of another's.
 
     Args:
         judged: documents or examples.
-        own: whether no other data was asked for.
+        as_trained: whether they were read just as the run read its own.
     """
     recorded = run_dir.read_environment().get("data", {}).get(split, {}).get("fingerprint")
     if recorded == judged.fingerprint:
         return run_dir.eval / f"{split}.json"
-    if own and recorded:
+    if as_trained and recorded:
         progress.warn(
             f"the {split} data is not the one that {run_dir.name} was trained with: it has changed since"
         )
     name = re.sub(r"[^\w.]+", "-", Path(judged.name).name).strip("-.")[:60]
-    return run_dir.eval / f"{name}-{split}-{judged.fingerprint[:8]}.json"
+    return run_dir.eval / f"{name}-{judged.fingerprint[:8]}.json"
 
 
 def load_judged(

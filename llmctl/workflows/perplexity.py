@@ -10,7 +10,7 @@ from llmctl.config import EvalConfig, PretrainConfig, TextData
 from llmctl.errors import ConfigError, RunError
 from llmctl.progress import Progress
 from llmctl.recipe import resolve
-from llmctl.workflows.judged import one_split, place_of_scores, with_given
+from llmctl.workflows.judged import one_split, place_of_scores, read_alike, with_given
 
 if TYPE_CHECKING:
     from llmctl.data.load import Documents
@@ -24,7 +24,7 @@ class PerplexityResult:
     """The scores, what was scored, and where they were written (``None``: the model is no run)."""
 
     scores: "Perplexity"
-    split: str
+    split: str | None
     model: str
     data: str
     fingerprint: str
@@ -82,7 +82,7 @@ def run(config: EvalConfig, *, progress: Progress) -> PerplexityResult:
     source = config.model or str(runs.latest_finished(root).path)
     run_dir = models.find_source(source, root).run
     recipe = resolve(PretrainConfig, run_dir.recipe, {}) if run_dir else None
-    split, documents = _documents(config, recipe, progress)
+    split, documents, as_trained = _documents(config, recipe, progress)
 
     from llmctl import inference
     from llmctl.data.blocks import tokenize
@@ -103,7 +103,7 @@ def run(config: EvalConfig, *, progress: Progress) -> PerplexityResult:
         progress=progress,
     )
     path = (
-        place_of_scores(run_dir, split, documents, own=config.data is None, progress=progress)
+        place_of_scores(run_dir, split, documents, as_trained=as_trained, progress=progress)
         if run_dir
         else None
     )
@@ -127,8 +127,10 @@ def _text_data(config: EvalConfig, recipe: TextData | None, unless: dict[str, An
     return with_given(TextData(**{**unless, **own}), config)
 
 
-def _documents(config: EvalConfig, recipe: TextData | None, progress: Progress) -> tuple[str, "Documents"]:
-    """Return the split's name and its documents.
+def _documents(
+    config: EvalConfig, recipe: TextData | None, progress: Progress
+) -> tuple[str | None, "Documents", bool]:
+    """Return the split's name, its documents, and whether they were read as the run read its own.
 
     The text is the run's own unless other data is named. Other data is not held out from anything: all of it
     is scored when it has no validation split of its own, unless a held-out part is asked for by ``split``.
@@ -138,7 +140,10 @@ def _documents(config: EvalConfig, recipe: TextData | None, progress: Progress) 
     own = recipe if config.data is None else None
     nothing_held_out = {"validation_fraction": 0.0} if config.data and config.split is None else {}
     settings = _text_data(config, own, nothing_held_out)
-    return one_split(load_text, settings, config.split, name=settings.data, progress=progress)
+    split, documents = one_split(
+        load_text, settings, config.split, name=settings.data, own=own is not None, progress=progress
+    )
+    return split, documents, recipe is not None and read_alike(settings, recipe, TextData)
 
 
 def _window(config: EvalConfig, recipe: PretrainConfig | None, positions: int | None) -> tuple[int, int]:

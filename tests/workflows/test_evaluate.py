@@ -8,6 +8,7 @@ import pytest
 from transformers import AutoTokenizer, BertForSequenceClassification
 
 from llmctl import runs
+from llmctl.cli.judgement import as_text
 from llmctl.config import EvalConfig, FinetuneConfig
 from llmctl.errors import ConfigError, DataError, ModelError
 from llmctl.workflows import evaluate, finetune, pretrain
@@ -48,9 +49,10 @@ def test_other_data_gets_scores_of_its_own(tuned: Path, places: Path, watched: W
     before = (tuned / "eval" / "validation.json").read_text()
     data = write_csv(places / "other reviews.csv", REVERSED, "sentence", "verdict")
     found = judged(watched, model="tuned", data=str(data))
-    assert (found.n, found.split) == (40, "train")
+    assert (found.n, found.split) == (40, None)
     assert found.path is not None
-    assert Path(found.path).name.startswith("other-reviews.csv-train-")
+    assert Path(found.path).name == f"other-reviews.csv-{found.fingerprint[:8]}.json"
+    assert as_text(found).startswith(f"{tuned} on other reviews.csv ")
     assert Path(found.path).with_suffix(".predictions.jsonl").read_text().count("\n") == 40
     assert (tuned / "eval" / "validation.json").read_text() == before
 
@@ -74,6 +76,20 @@ def test_a_split_may_be_chosen(tuned: Path, watched: Watched) -> None:
         judged(watched, model="tuned", split="dev")
 
 
+def test_other_data_with_splits_is_called_by_its_split_once(
+    tuned: Path, places: Path, watched: Watched
+) -> None:
+    folder = places / "others"
+    folder.mkdir()
+    write_csv(folder / "train.csv", REVERSED, "text", "label")
+    write_csv(folder / "dev.csv", REVERSED[:30], "text", "label")
+    found = judged(watched, model="tuned", data=str(folder))
+    assert (found.n, found.split) == (30, "validation")
+    assert found.path is not None
+    assert Path(found.path).name == f"others-validation-{found.fingerprint[:8]}.json"
+    assert as_text(found).startswith(f"{tuned} on others (validation) ")
+
+
 def test_what_the_run_was_limited_to_is_judged(tune: Any, places: Path, watched: Watched) -> None:
     finetune.run(tune(max_train_samples=40, max_eval_samples=10, max_steps=1), progress=watched)
     for split, n in (("validation", 10), ("train", 40)):
@@ -81,7 +97,11 @@ def test_what_the_run_was_limited_to_is_judged(tune: Any, places: Path, watched:
         found = judged(told, model="tuned", split=split)
         assert (found.n, found.path) == (n, str(places / "runs/tuned/eval" / f"{split}.json"))
         assert "has changed" not in told.all()
-    assert judged(watched, model="tuned", max_eval_samples=24).n == 24
+    told = Watched()
+    found = judged(told, model="tuned", max_eval_samples=24)
+    assert (found.n, "has changed" in told.all()) == (24, False), "more of the same data"
+    assert found.path is not None
+    assert Path(found.path).name == f"reviews-validation-{found.fingerprint[:8]}.json"
 
 
 def test_changed_data_is_told(tune: Any, reviews: Path, watched: Watched) -> None:

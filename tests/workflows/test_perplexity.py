@@ -98,12 +98,22 @@ def test_other_text_is_judged_whole_and_kept_apart(
     own, _ = judge()
     other = text_file(tmp_path / "other.txt", "mouse horse owl")
     result, _ = judge(data=str(other), sample_by="paragraph")
-    assert (result["n"], result["split"]) == (80, "train")
-    name = f"other.txt-train-{result['fingerprint'][:8]}.json"
+    assert (result["n"], result["split"]) == (80, None)
+    name = f"other.txt-{result['fingerprint'][:8]}.json"
     assert sorted(path.name for path in run_dir.eval.glob("*.json")) == [name, "validation.json"]
     assert json.loads((run_dir.eval / "validation.json").read_text()) == own
     held_out, _ = judge(data=str(other), sample_by="paragraph", split="validation", validation_fraction=0.1)
-    assert held_out["n"] == 8
+    assert (held_out["n"], held_out["split"]) == (8, "validation")
+    assert (run_dir.eval / f"other.txt-validation-{held_out['fingerprint'][:8]}.json").exists()
+
+
+def test_a_part_of_the_runs_own_text_has_not_changed(judge: Callable[..., Any], run_dir: RunDir) -> None:
+    result, said = judge(max_documents=40)
+    assert result["n"] == 4
+    assert not any("has changed" in line for line in said)
+    assert [path.name for path in run_dir.eval.glob("*.json")] == [
+        f"own.txt-validation-{result['fingerprint'][:8]}.json"
+    ]
 
 
 def test_text_that_changed_since_the_training_is_told(
