@@ -59,7 +59,7 @@ def load_with_new_head(found: Source, auto_class: str, settings: dict[str, Any],
         progress.note(
             "the head is new: " + ", ".join(sorted({_layer(name) for name in info["missing_keys"]}))
         )
-    return model.train()
+    return models.for_training(model)
 
 
 def load_with_head(found: Source, auto_class: str, *, runs_dir: Any, bf16: bool = False) -> LoadedModel:

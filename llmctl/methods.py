@@ -134,7 +134,8 @@ def apply(model: Any, config: Method, *, kind: str, progress: Progress) -> Any:
     elif config.method in ("ffn", "head"):
         names = heads + (_feed_forward(model) if config.method == "ffn" else [])
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(any(name.startswith(f"{module}.") for module in names))
+            chosen = any(name.startswith(f"{module}.") for module in names)
+            parameter.requires_grad_(chosen and parameter.requires_grad)
         told = ": " + adapting.ends(names)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     learns, total = sum(size for size, on in sizes if on), sum(size for size, _ in sizes)

@@ -12,6 +12,11 @@ from llmctl.progress import SILENT
 from tests.tiny import byte_tokenizer
 
 _SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+_ENCODER_DECODER = {
+    f"{side}_{name}": value
+    for side in ("encoder", "decoder")
+    for name, value in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 64))
+} | {"d_model": 32, "max_position_embeddings": 64}
 _FAMILIES: dict[str, dict[str, Any]] = {
     "bert": {**_SHAPE, "max_position_embeddings": 64},
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64},
@@ -26,6 +31,9 @@ _FAMILIES: dict[str, dict[str, Any]] = {
         "decoder_start_token_id": 0,
     },
     "mamba": {"hidden_size": 32, "num_hidden_layers": 2},
+    "marian": {**_ENCODER_DECODER, "decoder_start_token_id": 0},
+    "pegasus": {**_ENCODER_DECODER, "decoder_start_token_id": 0},
+    "roformer": {**_SHAPE, "max_position_embeddings": 64},
 }
 HEADS = {
     "classification": "AutoModelForSequenceClassification",

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from llmctl import adapters, methods
+from llmctl import adapters, heads, methods
 from llmctl.config import FinetuneConfig
 from llmctl.errors import ConfigError, ModelError
+from llmctl.models import find_source
 from llmctl.progress import SILENT, Silent
-from tests.adapted import checkpoint, learnt, load
+from tests.adapted import HEADS, checkpoint, learnt, load
 
 
 class Told(Silent):
@@ -61,6 +62,23 @@ def test_counts_of_what_learns(tmp_path: Path, method: str, learns: int) -> None
 def test_full_trains_everything(tmp_path: Path) -> None:
     model = load(checkpoint(tmp_path, "bert", "ner"), "ner")
     assert _count(_apply(model, "ner", method="full")) == model.num_parameters()
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"), [("marian", "translation"), ("pegasus", "translation"), ("roformer", "ner")]
+)
+@pytest.mark.parametrize("method", ["full", "ffn"])
+def test_positions_that_a_family_computes_never_learn(
+    tmp_path: Path, family: str, kind: str, method: str
+) -> None:
+    base = find_source(str(checkpoint(tmp_path, family, kind)), tmp_path)
+    model = heads.load_with_new_head(base, HEADS[kind], {}, SILENT)
+    fixed = {name for name, _ in model.named_parameters() if "embed_positions" in name}
+    learning = _learning(_apply(model, kind, method=method))
+    assert fixed
+    assert not fixed & learning
+    if method == "full":
+        assert learning | fixed == {name for name, _ in model.named_parameters()}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ with a model is ever run.
 from llmctl.models.checks import check_causal, check_positions, check_vocabulary, describe
 from llmctl.models.loading import (
     LoadedModel,
+    for_training,
     load_adapted,
     load_causal_lm,
     load_config,
@@ -28,6 +29,7 @@ __all__ = [
     "check_vocabulary",
     "describe",
     "find_source",
+    "for_training",
     "hide_bars",
     "load_adapted",
     "load_causal_lm",

@@ -177,7 +177,22 @@ def _base_of(adapter: Adapter) -> Source:
 
 def load_for_training(source: str, *, runs_dir: Path) -> Any:
     """Load a causal language model to train on: float32 master weights, in training mode."""
-    return _load_weights(find_source(source, runs_dir)).train()
+    return for_training(_load_weights(find_source(source, runs_dir)))
+
+
+def for_training(model: Any) -> Any:
+    """Put a loaded model into training mode; what its family never trains is frozen.
+
+    That is said where a model is made (Marian's sinusoidal positions), but ``from_pretrained`` forgets it.
+    """
+    import torch
+
+    with torch.device("meta"):
+        made = type(model)(model.config)
+    for name, parameter in made.named_parameters():
+        if not parameter.requires_grad:
+            model.get_parameter(name).requires_grad_(False)
+    return model.train()
 
 
 def positions_of(source: str, *, runs_dir: Path) -> int | None:
