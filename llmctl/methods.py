@@ -137,12 +137,21 @@ def apply(model: Any, config: Method, *, kind: str, progress: Progress) -> Any:
             chosen = any(name.startswith(f"{module}.") for module in names)
             parameter.requires_grad_(chosen and parameter.requires_grad)
         told = ": " + adapting.ends(names)
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    learns, total = sum(size for size, on in sizes if on), sum(size for size, _ in sizes)
+    learns, total = count_parameters(model)
     progress.note(
         f"method {config.method}: trains {learns:,} of {total:,} parameters ({learns / total:.1%}){told}"
     )
     return model
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """How many parameters learn, and how many there are.
+
+    Beside a head that learns, peft keeps the one it was copied from, which takes no part: it is not counted.
+    """
+    used = [weight for name, weight in model.named_parameters() if ".original_module." not in name]
+    learns = sum(weight.numel() for weight in used if weight.requires_grad)
+    return learns, sum(weight.numel() for weight in used)
 
 
 def _has_head(kind: str) -> bool:

@@ -38,22 +38,24 @@ HEAD = 32 * 32 + 32 + 32 * 2 + 2  # BERT's pooler and classifier of two classes
 
 
 @pytest.mark.parametrize(
-    ("method", "learns"),
+    ("method", "body", "adapter"),
     [
+        ("full", 28_642 - HEAD, 0),
         # Each layer: query, key, value, attention output 32 -> 32; 32 -> 64; 64 -> 32: two matrices of rank 8.
-        ("lora", 2 * 8 * (4 * 64 + 96 + 96) + HEAD),
-        ("prefix", 5 * 2 * 2 * 32 + HEAD),  # a key and a value for each token and layer
-        ("prompt", 5 * 32 + HEAD),
-        ("ffn", 2 * (32 * 64 + 64 + 64 * 32 + 32) + HEAD),
-        ("head", HEAD),
+        ("lora", 0, 2 * 8 * (4 * 64 + 96 + 96)),
+        ("prefix", 0, 5 * 2 * 2 * 32),  # a key and a value for each token and layer
+        ("prompt", 0, 5 * 32),
+        ("ffn", 2 * (32 * 64 + 64 + 64 * 32 + 32), 0),
+        ("head", 0, 0),
     ],
 )
-def test_counts_of_what_learns(tmp_path: Path, method: str, learns: int) -> None:
+def test_counts_of_what_learns(tmp_path: Path, method: str, body: int, adapter: int) -> None:
     told = Told()
     model = load(checkpoint(tmp_path, "bert", "classification"), "classification")
+    learns, total = HEAD + body + adapter, model.num_parameters() + adapter
     model = _apply(model, "classification", told, method=method, num_virtual_tokens=5)
     assert _count(model) == learns
-    total = sum(parameter.numel() for parameter in model.parameters())
+    assert methods.count_parameters(model) == (learns, total)
     assert (
         f"method {method}: trains {learns:,} of {total:,} parameters ({learns / total:.1%})" in told.lines[0]
     )

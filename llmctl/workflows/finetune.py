@@ -174,12 +174,13 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
     def finish(
         self, config: FinetuneConfig, ready: Prepared, trained: Trained, progress: Progress
     ) -> FinetuneResult:
+        from llmctl import methods
         from llmctl.workflows.card import task_card
 
         judgement = None
         if ready.validation is not None:
             judgement = _judge(config, ready, trained, progress)
-        parameters = list(trained.model.parameters())
+        num_trainable, num_parameters = methods.count_parameters(trained.model)
         result = FinetuneResult(
             run=str(trained.run_dir.path),
             model=str(trained.run_dir.model),
@@ -187,8 +188,8 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
             steps=trained.trainer.state.global_step,
             best_epoch=_best_epoch(trained),
             train_examples=len(ready.examples.examples),
-            num_parameters=sum(parameter.numel() for parameter in parameters),
-            num_trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+            num_parameters=num_parameters,
+            num_trainable=num_trainable,
             judgement=judgement,
             seconds=trained.seconds,
         )
