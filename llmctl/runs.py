@@ -6,7 +6,7 @@
       recipe.yaml         resolved and complete
       environment.json    versions, hardware, data fingerprints
       metrics.jsonl       one line an event, appended
-      checkpoints/        what --resume goes on from
+      checkpoints/        what --resume goes on from; gone when the run is finished, unless asked for
       model/              plain Hugging Face; stands there only when the training has ended
       eval/<split>.json   scores
       README.md           the model card

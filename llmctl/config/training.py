@@ -121,7 +121,7 @@ class Training:
         None, "save a checkpoint every N steps", unit="steps", default_text="eval_steps"
     )
     save_total_limit: Count = logging_option(
-        2, "checkpoints kept; the best one is always among them", unit="checkpoints"
+        2, "checkpoints kept while it trains; the best one is always among them", unit="checkpoints"
     )
     load_best_model_at_end: bool = logging_option(
         True, "keep the model of the lowest validation loss, not the last"
@@ -148,7 +148,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlace:
-    """Which run, and where runs are kept."""
+    """Which run, where runs are kept, and what is kept of one that is finished."""
 
     run_name: Name | None = run_option(None, "name of the run", default_text="verb-data-model-time")
     runs_dir: Name | None = run_option(
@@ -156,4 +156,7 @@ class RunPlace:
     )
     resume: Name | None = run_option(
         None, "run (name or path) to go on with from its last checkpoint", path=True
+    )
+    keep_checkpoints: bool = logging_option(
+        False, "keep the checkpoints when the run is finished; nothing needs them any more"
     )

@@ -3,7 +3,13 @@
 from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
 from llmctl.training.plan import Plan, num_processes, steps_an_epoch, total_steps
 from llmctl.training.sampling import LikeLengths
-from llmctl.training.trainer import ObjectiveTrainer, fit, last_checkpoint, make_arguments
+from llmctl.training.trainer import (
+    ObjectiveTrainer,
+    fit,
+    last_checkpoint,
+    make_arguments,
+    remove_checkpoints,
+)
 
 __all__ = [
     "LikeLengths",
@@ -16,6 +22,7 @@ __all__ = [
     "last_checkpoint",
     "make_arguments",
     "num_processes",
+    "remove_checkpoints",
     "steps_an_epoch",
     "total_steps",
 ]

@@ -4,8 +4,10 @@ Trainer's loop is used as it is. What it does not do is added in one named place
 evaluation, ``metrics.jsonl``, batches of like length, and an orderly end on SIGINT and SIGTERM.
 """
 
+import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,21 @@ def last_checkpoint(run: RunDir) -> Path | None:
     """The newest complete checkpoint: the one of the highest step whose state, written last, is there."""
     complete = [path.parent for path in run.checkpoints.glob("checkpoint-*/trainer_state.json")]
     return max(complete, key=step_of, default=None)
+
+
+def remove_checkpoints(run: RunDir) -> int:
+    """Remove the checkpoints of a finished run; what a tracker wrote beside them stays.
+
+    Returns:
+        How many bytes that freed.
+    """
+    freed = 0
+    for checkpoint in run.checkpoints.glob("checkpoint-*"):
+        freed += sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    with suppress(OSError):  # not empty
+        run.checkpoints.rmdir()
+    return freed
 
 
 def step_of(checkpoint: Path) -> int:

@@ -183,7 +183,12 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     )
     model = trainer.accelerator.unwrap_model(trainer.model)
     models.save(model, ready.tokenizer, run_dir.model)
-    return stage.finish(config, ready, Trained(run_dir, model, trainer, began), progress)
+    result = stage.finish(config, ready, Trained(run_dir, model, trainer, began), progress)
+    # The very last: a run that was killed before has either its model or what it can be resumed from.
+    if not config.keep_checkpoints and trainer.is_world_process_zero():
+        freed = training.remove_checkpoints(run_dir)
+        progress.note(f"checkpoints removed, {freed / 1e6:,.1f} MB freed (--keep-checkpoints keeps them)")
+    return result
 
 
 def _resumed(stage: Stage[ConfigT, Any], config: ConfigT) -> tuple[ConfigT, RunDir | None]:

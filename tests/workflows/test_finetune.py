@@ -39,7 +39,7 @@ def test_a_run_holds_all_that_it_should(tune: Any, places: Path, watched: Watche
     result = finetune.run(config, progress=watched)
     run = runs.open_run("tuned", places / "runs")
     assert {path.name for path in run.path.iterdir()} == {
-        *("recipe.yaml", "environment.json", "metrics.jsonl", "checkpoints", "model", "tokenizer"),
+        *("recipe.yaml", "environment.json", "metrics.jsonl", "model", "tokenizer"),
         *("eval", "README.md"),
     }
     kept = resolve(FinetuneConfig, run.recipe, {})

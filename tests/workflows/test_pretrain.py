@@ -38,7 +38,6 @@ def test_a_run_holds_all_that_it_should(quick: Any, places: Path) -> None:
             "recipe.yaml",
             "environment.json",
             "metrics.jsonl",
-            "checkpoints",
             "model",
             "tokenizer",
             "README.md",
@@ -262,7 +261,7 @@ def test_the_default_block_is_cut_to_what_a_loaded_model_reads(quick: Any, place
 
 
 def test_a_run_that_only_lacks_its_model_is_completed_without_training(quick: Any, places: Path) -> None:
-    result = pretrain.run(quick(), progress=SILENT)
+    result = pretrain.run(quick(keep_checkpoints=True), progress=SILENT)
     kept = (Path(result.model) / "model.safetensors").read_bytes()
     shutil.rmtree(result.model)
     again = pretrain.run(PretrainConfig(resume="quick"), progress=SILENT)
