@@ -13,6 +13,7 @@ from llmctl.config.fields import (
     Name,
     NonNegative,
     Positive,
+    Schedule,
     Share,
     data_option,
     evaluation_option,
@@ -25,6 +26,8 @@ from llmctl.config.fields import (
     optimiser_option,
     option,
     run_option,
+    runs_dir_option,
+    schedule_option,
     task_option,
     tokenizer_option,
     training_option,
@@ -107,9 +110,7 @@ class FinetuneConfig(
     learning_rate: Positive | None = training_option(
         None, "peak learning rate", default_text="by kind and method, see llmctl tasks"
     )
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"] = (
-        optimiser_option("linear", "how the learning rate decays after its peak")
-    )
+    lr_scheduler_type: Schedule = schedule_option("linear")
     weight_decay: NonNegative = optimiser_option(0.01, "weight decay of matrices; biases and norms have none")
     adam_beta2: Fraction = optimiser_option(0.999, "decay of Adam's second moment")
     eval_steps: Count | None = logging_option(
@@ -162,9 +163,7 @@ class EvalConfig(TextData, TaskData, TaskSettings, Judging):
     )
     seed: CountOrZero = evaluation_option(0, "seed of the bootstrap")
     bf16: bool = hardware_option(False, "compute in bfloat16")
-    runs_dir: Name | None = run_option(
-        None, "where runs are kept", default_text="LLMCTL_RUNS_DIR, else ./runs", path=True
-    )
+    runs_dir: Name | None = runs_dir_option()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,9 +189,7 @@ class PredictConfig(TaskSettings):
     )
     per_device_eval_batch_size: Count = io_option(32, "inputs answered at once", unit="inputs")
     bf16: bool = hardware_option(False, "compute in bfloat16")
-    runs_dir: Name | None = run_option(
-        None, "where runs are kept", default_text="LLMCTL_RUNS_DIR, else ./runs", path=True
-    )
+    runs_dir: Name | None = runs_dir_option()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,9 +211,7 @@ class ExportConfig:
         None, "directory to write to; must be new or empty", default_text="RUN/merged", path=True
     )
     merge: bool = model_option(False, "put an adapter's weights into its model: one plain model")
-    runs_dir: Name | None = run_option(
-        None, "where runs are kept", default_text="LLMCTL_RUNS_DIR, else ./runs", path=True
-    )
+    runs_dir: Name | None = runs_dir_option()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +251,4 @@ class GenerateConfig:
     seed: CountOrZero | None = generation_option(None, "same seed, same text", default_text="drawn, and told")
     stop: tuple[Name, ...] = generation_option((), "end the text before this string; repeatable")
     bf16: bool = hardware_option(False, "compute in bfloat16")
-    runs_dir: Name | None = run_option(
-        None, "where runs are kept", default_text="LLMCTL_RUNS_DIR, else ./runs", path=True
-    )
+    runs_dir: Name | None = runs_dir_option()

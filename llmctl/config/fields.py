@@ -2,7 +2,7 @@
 
 from dataclasses import MISSING, Field, field, fields
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
@@ -79,6 +79,13 @@ io_option = partial(option, panel="Input and output")
 method_option = partial(option, panel="Method")
 task_option = partial(option, panel="Task")
 examples_option = partial(option, panel="Examples and answers")
+
+# what several commands ask for in the same words
+Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"]
+schedule_option = partial(optimiser_option, help="how the learning rate decays after its peak")
+runs_dir_option = partial(
+    run_option, None, "where runs are kept", default_text="LLMCTL_RUNS_DIR, else ./runs", path=True
+)
 
 
 def options(config_class: type) -> list[Field[Any]]:

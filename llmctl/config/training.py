@@ -10,12 +10,15 @@ from llmctl.config.fields import (
     Name,
     NonNegative,
     Positive,
+    Schedule,
     Share,
     hardware_option,
     logging_option,
     model_option,
     optimiser_option,
     run_option,
+    runs_dir_option,
+    schedule_option,
     tokenizer_option,
     training_option,
 )
@@ -102,9 +105,7 @@ class Training:
     )
     seed: CountOrZero = training_option(0, "seed of the weights, the order of the data and dropout")
 
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"] = (
-        optimiser_option("cosine", "how the learning rate decays after its peak")
-    )
+    lr_scheduler_type: Schedule = schedule_option("cosine")
     warmup_steps: NonNegative = optimiser_option(
         0.05, "steps of rising learning rate; below 1 a share of all steps", unit="steps"
     )
@@ -151,9 +152,7 @@ class RunPlace:
     """Which run, where runs are kept, and what is kept of one that is finished."""
 
     run_name: Name | None = run_option(None, "name of the run", default_text="verb-data-model-time")
-    runs_dir: Name | None = run_option(
-        None, "where runs are kept", default_text="LLMCTL_RUNS_DIR, else ./runs", path=True
-    )
+    runs_dir: Name | None = runs_dir_option()
     resume: Name | None = run_option(
         None, "run (name or path) to go on with from its last checkpoint", path=True
     )
