@@ -227,6 +227,24 @@ def test_the_last_model_is_kept_where_that_is_asked_for(run: RunDir) -> None:
     assert model.w.item() == objective.weights[-1]
 
 
+@pytest.mark.parametrize("steps", [1, 5, 19])
+def test_every_step_of_a_short_run_learns(run: RunDir, steps: int) -> None:
+    """A warm-up of under one step is none: its first step would have a learning rate of 0."""
+    _, trainer = train(run, Fit(), max_steps=steps, warmup_steps=0.05, lr_scheduler_type="linear")
+    rates = [event["learning_rate"] for event in trainer.state.log_history if "learning_rate" in event]
+    assert len(rates) == steps
+    assert rates[0] == 1e-3
+    assert all(rates)
+
+
+def test_a_warm_up_of_a_step_and_more_is_kept(run: RunDir) -> None:
+    config = settings(max_steps=20, warmup_steps=0.05)
+    arguments = make_arguments(config, run, plan_of(config, 8), validated=False)
+    assert arguments.get_warmup_steps(20) == 1
+    config = settings(max_steps=1, warmup_steps=3.0)
+    assert make_arguments(config, run, plan_of(config, 8), validated=False).get_warmup_steps(1) == 3
+
+
 def test_patience_ends(run: RunDir) -> None:
     """The second score is the best; two evaluations later it is over."""
     objective = Fit([0.5, 0.9, 0.7, 0.8, 1.0, 1.0])

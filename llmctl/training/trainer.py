@@ -98,6 +98,10 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
     given.setdefault("eval_steps", plan.eval_steps)
     given.setdefault("save_steps", given["eval_steps"])
     given.setdefault("logging_steps", max(1, plan.steps // LOGS_A_RUN))
+    if (
+        config.warmup_steps * plan.steps < 1
+    ):  # Trainer would round up, and the first step of a warm-up learns nothing
+        given["warmup_steps"] = 0
     given.setdefault("bf16", torch.cuda.is_available() and torch.cuda.is_bf16_supported())
     given["load_best_model_at_end"] = config.load_best_model_at_end and validated
     if plan.patience and not validated:
