@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from llmctl import models
-from llmctl.errors import ConfigError, DataError
+from llmctl.errors import DataError
 from llmctl.metrics import Scores, compute
 from llmctl.objectives.chat_template import ChatTemplate, RefusedError, give_template
 from llmctl.objectives.conversations import ConversationFeatures, encode_conversations, segments
@@ -51,13 +51,6 @@ class Chat(TaskObjective):
 
     @classmethod
     def for_training(cls, task: Task, config: Any, tokenizer: Any, splits: Mapping[str, "Examples"]) -> Self:
-        if config.class_weights != "none":
-            raise ConfigError("class_weights: conversations have no classes", hint="leave it out")
-        if config.packing and config.method in ("prefix", "prompt"):
-            raise ConfigError(
-                f"packing: with --method {config.method} conversations of one row would see each other",
-                hint="leave --packing out, or use --method lora",
-            )
         return cls._made(
             task,
             config,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from llmctl.errors import ConfigError, DataError
+from llmctl.errors import DataError
 from llmctl.metrics import Scores, compute
 from llmctl.metrics.answers import normalize
 from llmctl.objectives.classes import outputs
@@ -47,9 +47,6 @@ class QuestionAnswering(TaskObjective):
 
     @classmethod
     def for_training(cls, task: Task, config: Any, tokenizer: Any, splits: Mapping[str, "Examples"]) -> Self:
-        for option, off in (("class_weights", "none"), ("label_smoothing_factor", 0.0)):
-            if getattr(config, option) != off:
-                raise ConfigError(f"{option}: answers to questions have no classes", hint="leave it out")
         train = splits["train"]
         if _num_unanswerable(train) == len(train):
             raise DataError(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from llmctl.errors import ConfigError, DataError, ModelError
+from llmctl.errors import DataError, ModelError
 from llmctl.metrics import Scores, compute
 from llmctl.objectives.classes import (
     balanced_weights,
@@ -80,7 +80,6 @@ class SequenceClassification(TaskObjective):
 
     @classmethod
     def for_training(cls, task: Task, config: Any, tokenizer: Any, splits: Mapping[str, "Examples"]) -> Self:
-        _check_options(task, config)
         labels = _label_names(task, splits)
         weights = None
         if config.class_weights == "balanced":
@@ -268,18 +267,6 @@ class SequenceClassification(TaskObjective):
         if self.task.kind == "multilabel":
             return [name for name, given in zip(self.labels, answer, strict=True) if given]
         return self.labels[answer]
-
-
-def _check_options(task: Task, config: Any) -> None:
-    """Refuse what would do nothing.
-
-    Raises:
-        ConfigError: weights of what are no classes, smoothing of numbers.
-    """
-    if config.class_weights != "none" and task.kind != "classification":
-        raise ConfigError(f"class_weights: {task.kind} has no classes to weigh", hint="leave it out")
-    if config.label_smoothing_factor and task.kind == "regression":
-        raise ConfigError("label_smoothing_factor: numbers cannot be smoothed", hint="leave it out")
 
 
 def _label_names(task: Task, splits: Mapping[str, "Examples"]) -> tuple[str, ...]:

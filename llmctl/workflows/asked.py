@@ -12,11 +12,11 @@ from llmctl.workflows.train import shape_given
 
 # a new model's architecture where only its size is asked for; encoders of one text are BERTs
 NEW_ARCHITECTURES = {"seq2seq": "marian", "chat": "llama"}
-# options that only some objectives' losses know
+# options that only some kinds' losses know
 _OPTIONS_OF_LOSSES = {
     "packing": ("chat",),
-    "class_weights": ("sequence_classification", "token_classification"),
-    "label_smoothing_factor": ("sequence_classification", "token_classification", "seq2seq"),
+    "class_weights": ("classification", "ner"),
+    "label_smoothing_factor": ("classification", "multilabel", "ner", "summarization", "translation", "chat"),
 }
 
 
@@ -54,7 +54,7 @@ def check_asked(config: FinetuneConfig) -> None:
     task = task_of(config)
     check_examples_source(config, task)
     methods.check(config, task.kind)
-    _check_loss(config, KINDS[task.kind].objective)
+    _check_loss(config, task.kind)
     check_names(config.metric, task.kind)
     if config.metric_for_best_model not in (None, "loss"):
         check_names((config.metric_for_best_model,), task.kind)
@@ -88,17 +88,23 @@ def settled(config: FinetuneConfig) -> FinetuneConfig:
     )
 
 
-def _check_loss(config: FinetuneConfig, objective: str) -> None:
-    """Refuse what the objective's loss does not know.
+def _check_loss(config: FinetuneConfig, kind: str) -> None:
+    """Refuse what the kind's loss does not know, or not with that method.
 
     Raises:
         ConfigError: naming the option.
     """
-    for name, objectives in _OPTIONS_OF_LOSSES.items():
-        if getattr(config, name) not in (False, "none", 0.0) and objective not in objectives:
+    for name, kinds in _OPTIONS_OF_LOSSES.items():
+        if getattr(config, name) not in (False, "none", 0.0) and kind not in kinds:
             raise ConfigError(
-                f"{name} means nothing for --task {config.task}", hint=f"leave --{name.replace('_', '-')} out"
+                f"{name} means nothing for {kind} (--task {config.task})",
+                hint=f"leave --{name.replace('_', '-')} out: it is for {', '.join(kinds)}",
             )
+    if config.packing and config.method in ("prefix", "prompt"):
+        raise ConfigError(
+            f"packing: with --method {config.method} conversations of one row would see each other",
+            hint="leave --packing out, or use --method lora",
+        )
 
 
 def judged_as_asked(config: FinetuneConfig, objective: Any) -> Any:

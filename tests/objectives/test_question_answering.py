@@ -515,10 +515,6 @@ def test_what_is_refused() -> None:
     examples = made_examples(QUESTIONS)
     with pytest.raises(DataError, match="none of 1 questions has an answer"):
         objective_for(made_examples([("what", LONG, [])]))
-    with pytest.raises(ConfigError, match="class_weights"):
-        objective_for(examples, class_weights="balanced")
-    with pytest.raises(ConfigError, match="label_smoothing_factor"):
-        objective_for(examples, label_smoothing_factor=0.1)
     with pytest.raises(ConfigError, match=r"max_length 4 leaves no room .* 3 special tokens"):
         objective_for(examples, max_length=4).encode(examples, progress=SILENT)
     with pytest.raises(ModelError, match="classification token behind the text"):
