@@ -80,7 +80,11 @@ def load_with_head(found: Source, auto_class: str, *, runs_dir: Any, bf16: bool 
             f"{found.name} has no trained head for this task: {first} is not in the checkpoint",
             hint=f"train one: llmctl finetune --task TASK --model {found.name}",
         )
-    tokenizer = models.load_tokenizer(found.location if found.run else found.name, runs_dir=runs_dir)
+    tokenizer = models.load_tokenizer(
+        found.location if found.run else found.name,
+        runs_dir=runs_dir,
+        slow=auto_class == "AutoModelForSeq2SeqLM",
+    )
     models.check_vocabulary(tokenizer, model, found.name)
     return LoadedModel(model.to(PartialState().device).eval(), tokenizer, found)
 

@@ -33,7 +33,8 @@ def load_tokenizer(source: str, *, runs_dir: Path, slow: bool = False) -> Any:
     from transformers import AutoTokenizer
 
     found = find_source(source, runs_dir)
-    if found.local and not found.gguf_file and not any(Path(found.location).glob("tokenizer*")):
+    files = (*Path(found.location).glob("tokenizer*"), *Path(found.location).glob("vocab*"))
+    if found.local and not found.gguf_file and not files:
         raise ModelError(f"no tokenizer in {found.location}: it holds no tokenizer.json")
     with explained(found, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(

@@ -4,6 +4,7 @@ import importlib.metadata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from llmctl import hub, runs
@@ -98,18 +99,23 @@ def explained(source: Source, what: str) -> Iterator[None]:
         yield
     except LlmctlError:
         raise
-    except ImportError as error:
-        if source.gguf_file:
+    except Exception as error:
+        if what == "tokenizer" and _lacks_sentencepiece(error):
+            raise ModelError(
+                f"{source.name}: its tokenizer needs a package", hint="pip install sentencepiece"
+            ) from error
+        if isinstance(error, ImportError) and source.gguf_file:
             raise ModelError(
                 f"{source.name}: reading GGUF needs a package", hint="pip install gguf"
             ) from error
-        if what == "tokenizer":
-            raise ModelError(
-                f"{source.name}: its tokenizer needs a package: {first_line(error)}",
-                hint="pip install sentencepiece",
-            ) from error
-        raise
-    except Exception as error:
+        if isinstance(error, ImportError) and what != "tokenizer":
+            raise
         if source.local:
             raise ModelError(f"{source.location}: cannot read its {what}: {first_line(error)}") from error
         raise hub.explain(source.name, "model", error) from error
+
+
+def _lacks_sentencepiece(error: Exception) -> bool:
+    """Whether a tokenizer was refused for want of its package, without which some families are not even known."""
+    wanted = isinstance(error, ImportError) or "Unrecognized configuration class" in str(error)
+    return wanted and find_spec("sentencepiece") is None

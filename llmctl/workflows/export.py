@@ -82,7 +82,9 @@ def run(config: ExportConfig, *, progress: Progress) -> ExportResult:
         if info["missing_keys"]:
             raise ModelError(f"{found.name}: {sorted(info['missing_keys'])[0]} is not in the checkpoint")
         expected = adapters.probe(model)
-    tokenizer = models.load_tokenizer(found.location if found.run else found.name, runs_dir=_root(config))
+    tokenizer = models.load_tokenizer(
+        found.location if found.run else found.name, runs_dir=_root(config), slow=True
+    )
     difference = _write(model, tokenizer, output, expected)
     progress.note(f"read back from disk, its outputs differ by at most {difference:.1g}")
     return ExportResult(found.name, str(output), adapter is not None, model.num_parameters(), difference)
