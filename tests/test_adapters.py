@@ -9,11 +9,12 @@ import pytest
 import torch
 import transformers
 
-from llmctl import adapters, heads, models
+from llmctl import adapters, heads, methods, models
+from llmctl.config import FinetuneConfig
 from llmctl.errors import ConfigError, ModelError
 from llmctl.models import find_source
 from llmctl.progress import SILENT
-from tests.adapted import HEADS, checkpoint, learnt
+from tests.adapted import HEADS, checkpoint, learnt, load
 from tests.tiny import byte_tokenizer
 
 
@@ -95,14 +96,20 @@ def test_the_base_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: pytest
     assert adapter.base == str(tmp_path / "base")
 
 
+def test_a_base_of_the_hub_keeps_its_id(tmp_path: Path) -> None:
+    model = load(checkpoint(tmp_path / "base", "bert", "ner"), "ner")
+    model.name_or_path = "org/name"  # as from_pretrained leaves it
+    adapted = methods.apply(model, FinetuneConfig(method="lora"), kind="ner", progress=SILENT)
+    models.save(adapted, byte_tokenizer(), tmp_path / "model")
+    settings = json.loads((tmp_path / "model" / adapters.ADAPTER).read_text())
+    assert settings["base_model_name_or_path"] == "org/name"
+
+
 def test_a_gguf_file_is_remembered(tmp_path: Path) -> None:
     base = checkpoint(tmp_path / "base", "llama", "chat")
     (base / "weights.gguf").touch()
     model = transformers.AutoModelForCausalLM.from_pretrained(base)
     model.name_or_path = str(base / "weights.gguf")
-    from llmctl import methods
-    from llmctl.config import FinetuneConfig
-
     adapted = methods.apply(model, FinetuneConfig(method="lora"), kind="chat", progress=SILENT)
     models.save(adapted, byte_tokenizer(), tmp_path / "model")
     adapter = adapters.read(tmp_path / "model")

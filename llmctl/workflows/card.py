@@ -1,9 +1,11 @@
 """Model cards: what a model is, what it learnt from, how it scores, how to use it."""
 
+from pathlib import Path
 from typing import Any
 
+from llmctl import adapters
+from llmctl.adapters import Adapter
 from llmctl.config import FinetuneConfig
-from llmctl.methods import ADAPTERS
 from llmctl.runs import RunDir
 
 
@@ -37,31 +39,46 @@ def task_card(config: FinetuneConfig, run_dir: RunDir, result: Any, objective: A
 |---|---|---|---|
 {scores}
 
-{_usage(config, run_dir, objective.model_class)}
+{_usage(run_dir, objective.model_class)}
 """
 
 
-def _usage(config: FinetuneConfig, run_dir: RunDir, model_class: str) -> str:
+def _usage(run_dir: RunDir, model_class: str) -> str:
     """How plain Hugging Face loads it."""
-    if config.method not in ADAPTERS:
-        return f"""\
+    if adapter := adapters.read(run_dir.model):
+        return _usage_of_adapter(run_dir, adapter, model_class)
+    return f"""\
 ```python
 from transformers import AutoTokenizer, {model_class}
 
 model = {model_class}.from_pretrained("{run_dir.model}")
 tokenizer = AutoTokenizer.from_pretrained("{run_dir.model}")
 ```"""
+
+
+def _usage_of_adapter(run_dir: RunDir, adapter: Adapter, model_class: str) -> str:
+    """How plain peft loads it, and which model it needs for that."""
     loader = model_class.replace("AutoModel", "AutoPeftModel", 1)
-    labels = "id2label=config.id2label, label2id=config.label2id"
-    gguf = ", gguf_file=config.gguf_file" if (config.model or "").endswith((".gguf", "smollm2")) else ""
+    if adapter.base.endswith(".gguf"):
+        settings = "gguf_file=config.gguf_file"
+    else:
+        settings = "id2label=config.id2label, label2id=config.label2id"
+    where = (
+        "a path of the machine that trained it: elsewhere, have that model and write its directory into\n"
+        f"`{adapters.ADAPTER}` as `base_model_name_or_path`."
+        if Path(adapter.base).exists()
+        else "which is fetched from the Hub."
+    )
+    merge = f"\n`llmctl export {run_dir.path} --merge` makes one plain model of both." * adapter.merges
     return f"""\
-It is an adapter: `llmctl export {run_dir.path} --merge` puts one of LoRA into its model.
+`model/` is an adapter alone. It needs the model that it was trained on, `{adapter.base}`,
+{where}{merge}
 
 ```python
 from peft import {loader}
 from transformers import AutoConfig, AutoTokenizer
 
 config = AutoConfig.from_pretrained("{run_dir.model}", subfolder="base_model")
-model = {loader}.from_pretrained("{run_dir.model}"{gguf if gguf else f", {labels}"})
+model = {loader}.from_pretrained("{run_dir.model}", {settings})
 tokenizer = AutoTokenizer.from_pretrained("{run_dir.model}")
 ```"""
