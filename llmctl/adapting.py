@@ -43,7 +43,7 @@ def adapt(model: Any, config: Method, kind: str, heads: list[str]) -> tuple[Any,
         model = peft.prepare_model_for_kbit_training(model)
     settings: Any
     if config.method == "lora":
-        targets, transposed = _targets(model, config.target_modules, heads)
+        targets, transposed = targets_of(model, config.target_modules, heads)
         settings = peft.LoraConfig(
             task_type=task_type,
             r=config.lora_r,
@@ -134,7 +134,7 @@ def _cannot(model: Any, method: str, why: str) -> ModelError:
     )
 
 
-def _targets(model: Any, asked: Sequence[str], heads: list[str]) -> tuple[list[str], bool]:
+def targets_of(model: Any, asked: Sequence[str], heads: list[str]) -> tuple[list[str], bool]:
     """Names of the layers that LoRA adapts, and whether their weights are stored transposed (GPT-2).
 
     Raises:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from llmctl.config import ModelShape
 from llmctl.errors import ConfigError, LlmctlError
 from llmctl.hub import first_line
-from llmctl.recipe import suggestion
+from llmctl.purposes import check_architecture
 
 # model_size -> hidden_size, num_hidden_layers, num_attention_heads; the feed-forward width is the family's own
 # multiple of hidden_size. 2M, 11M and 85M parameters beside the embeddings, for gpt2 and llama alike.
@@ -31,33 +31,6 @@ _SEQ2SEQ_NAMES = {
 # Their published models scale embeddings by sqrt(hidden_size), their configs by default do not: beside sinusoidal
 # positions of size 1, new embeddings of size 0.02 would hardly be seen.
 _SCALED_EMBEDDINGS = ("marian", "mbart", "pegasus")
-
-
-class _Purpose(NamedTuple):
-    """What models of an Auto class do, and which architectures have such models."""
-
-    mapping: str
-    does: str
-    examples: str
-
-
-_PURPOSES = {
-    "AutoModelForCausalLM": _Purpose(
-        "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "predict a next token", "gpt2, llama, qwen2, mistral"
-    ),
-    "AutoModelForSeq2SeqLM": _Purpose(
-        "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES", "write a text for a text", "t5, bart, marian"
-    ),
-    "AutoModelForSequenceClassification": _Purpose(
-        "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES", "classify a text", "bert, roberta, modernbert"
-    ),
-    "AutoModelForTokenClassification": _Purpose(
-        "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES", "tag words", "bert, roberta, modernbert"
-    ),
-    "AutoModelForQuestionAnswering": _Purpose(
-        "MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES", "find an answer in a text", "bert, roberta, modernbert"
-    ),
-}
 
 
 def new_config(
@@ -226,26 +199,6 @@ def check_shape(shape: ModelShape, *, block_size: int) -> None:
             f"block_size {block_size} is beyond max_position_embeddings {shape.max_position_embeddings}",
             hint=f"--block-size {shape.max_position_embeddings}",
         )
-
-
-def check_architecture(architecture: str, model_class: str = "AutoModelForCausalLM") -> None:
-    """Refuse a name that the library does not know, or that has no models of ``model_class``.
-
-    Raises:
-        ConfigError: with names that would do.
-    """
-    from transformers.models.auto import modeling_auto
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    purpose = _PURPOSES[model_class]
-    able = getattr(modeling_auto, purpose.mapping)
-    examples = f"for example: {purpose.examples}"
-    if architecture not in CONFIG_MAPPING_NAMES:
-        raise ConfigError(
-            f"unknown architecture {architecture!r}", hint=suggestion(architecture, able) or examples
-        )
-    if architecture not in able:
-        raise ConfigError(f"architecture {architecture!r} cannot {purpose.does}", hint=examples)
 
 
 def check_memory(parameters: int) -> None:

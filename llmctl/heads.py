@@ -1,12 +1,15 @@
 """Models with a head for a task: a new head on a trained body, or one that was trained already."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from llmctl import adapters, models
-from llmctl.errors import ModelError
+from llmctl.errors import ConfigError, ModelError
 from llmctl.models import LoadedModel, Source
 from llmctl.progress import Progress
+from llmctl.purposes import MODEL_CLASSES, ability, check_saved
+from llmctl.tasks import KINDS
 
 # Task heads by what a checkpoint's config calls its class, and the kind of problem each is for.
 KINDS_OF_HEADS = {
@@ -35,14 +38,11 @@ def load_with_new_head(found: Source, auto_class: str, settings: dict[str, Any],
         settings: as :meth:`llmctl.objectives.task.TaskObjective.model_settings`.
 
     Raises:
-        ModelError: the family has no such head, weights of the body are missing, or it is an adapter.
+        ConfigError: the family has no such head.
+        ModelError: weights of the body are missing, or it is an adapter.
     """
-    if adapters.read(found.location):
-        raise ModelError(
-            f"{found.name} is an adapter: it cannot be trained on as a model of its own",
-            hint=f"first put it into its model: llmctl export {found.name} --merge",
-        )
-    _check_family(found, auto_class)
+    check_base(found)
+    check_saved(found.name, models.load_config(found).to_dict(), auto_class)
     model, info = models.load_weights(found, auto_class, ignore_mismatched_sizes=True, **settings)
     if found.gguf_file:
         model.name_or_path = str(Path(found.location) / found.gguf_file)
@@ -68,11 +68,12 @@ def load_with_head(found: Source, auto_class: str, *, runs_dir: Any, bf16: bool 
     Of an adapter it is the model that it was trained on, with the adapter in place.
 
     Raises:
-        ModelError: it has no such head, or not a trained one.
+        ConfigError: the family has no such head.
+        ModelError: it is not trained.
     """
     from accelerate import PartialState
 
-    _check_family(found, auto_class)
+    check_saved(found.name, models.load_config(found).to_dict(), auto_class)
     model, info = models.load_weights(found, auto_class, bf16=bf16)
     if info["missing_keys"]:
         first = sorted(info["missing_keys"])[0]
@@ -91,27 +92,58 @@ def load_with_head(found: Source, auto_class: str, *, runs_dir: Any, bf16: bool 
 
 def kind_of_model(found: Source) -> str | None:
     """The kind of problem that a checkpoint was trained for, by its config; ``None`` if that does not tell."""
-    config = models.load_config(found)
-    for name in config.architectures or []:
+    return _kind_of_head(models.plain_config(found) or models.load_config(found).to_dict())
+
+
+def check_head(found: Source, kind: str, *, hint: str) -> None:
+    """Refuse a model whose ``config.json`` says that it is for something else; nothing is loaded.
+
+    Args:
+        kind: what it is wanted for, a key of ``llmctl.tasks.KINDS``.
+        hint: what to do with a model that has another head.
+
+    Raises:
+        ConfigError: naming its class or family.
+    """
+    config, objective = models.plain_config(found), KINDS[kind].objective
+    if config is None:
+        return
+    head = _kind_of_head(config)
+    if head and KINDS[head].objective != objective:
+        raise ConfigError(
+            f"{found.name} is a {config['architectures'][0]}: it cannot {ability(MODEL_CLASSES[objective])}",
+            hint=hint,
+        )
+    check_saved(found.name, config, MODEL_CLASSES[objective])
+
+
+def writes(found: Source) -> bool:
+    """Whether a model goes on from a text, as far as its ``config.json`` tells."""
+    return _kind_of_head(models.plain_config(found) or {}) in (None, "chat")
+
+
+def check_base(found: Source) -> None:
+    """Refuse an adapter as a model to be trained on.
+
+    Raises:
+        ModelError: saying how it becomes one.
+    """
+    if adapters.read(found.location):
+        raise ModelError(
+            f"{found.name} is an adapter: it cannot be trained on as a model of its own",
+            hint=f"first put it into its model: llmctl export {found.name} --merge",
+        )
+
+
+def _kind_of_head(config: Mapping[str, Any]) -> str | None:
+    for name in config.get("architectures") or []:
         for head, kind in KINDS_OF_HEADS.items():
             if name.endswith(head):
                 if kind == "classification":
-                    return _KINDS_OF_PROBLEMS.get(config.problem_type, kind)
-                return kind
+                    return _KINDS_OF_PROBLEMS.get(config.get("problem_type") or "", kind)
+                # models of text and pictures are called so too
+                return None if kind == "summarization" and not config.get("is_encoder_decoder") else kind
     return None
-
-
-def _check_family(found: Source, auto_class: str) -> None:
-    import transformers
-
-    config = models.load_config(found)
-    known = getattr(transformers, auto_class)._model_mapping
-    if type(config) not in known:
-        what = auto_class.removeprefix("AutoModelFor")
-        raise ModelError(
-            f"{found.name} is a {config.model_type} model, a family without a head for {what}",
-            hint="choose another --model",
-        )
 
 
 def _layer(weight: str) -> str:

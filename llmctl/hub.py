@@ -3,12 +3,17 @@
 import os
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from llmctl.errors import DataError, LlmctlError, ModelError
 
 _TIMEOUT = 5.0  # seconds; the Hub's client itself retries for a minute or more
+
+
+class NotCachedError(DataError):
+    """A data set would have to be downloaded, but the Hub cannot be asked."""
 
 
 @cache
@@ -18,7 +23,7 @@ def go_offline_if_unreachable() -> bool:
     Cached files then load at once, and anything else fails at once instead of after many retries. Nothing is
     probed when a proxy stands between, as then the address need not resolve here.
     """
-    if os.environ.get("HF_HUB_OFFLINE") or _proxied(_endpoint()) or _answers(_endpoint()):
+    if is_offline() or _proxied(_endpoint()) or _answers(_endpoint()):
         return False
     os.environ["HF_HUB_OFFLINE"] = "1"
     for name, flag in (
@@ -28,6 +33,23 @@ def go_offline_if_unreachable() -> bool:
         if name in sys.modules:  # imported before the variable was set
             setattr(sys.modules[name], flag, True)
     return True
+
+
+def is_offline() -> bool:
+    """Whether the Hub is not to be asked: ``HF_HUB_OFFLINE``, as the Hub's client reads it."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def cached(name: str, file: str) -> Path | None:
+    """Where a file of the model ``name`` is on this machine; ``None``: it was not downloaded yet."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        path = try_to_load_from_cache(name, file)
+    except HFValidationError:  # no name that the Hub could know
+        return None
+    return Path(path) if isinstance(path, str) else None
 
 
 def _endpoint() -> str:
@@ -96,8 +118,15 @@ def explain(name: str, what: str, error: BaseException) -> LlmctlError:
     if raised(*unreachable) or (is_offline_mode() and isinstance(error, OSError)):
         return not_in_cache(name, is_data=is_data)
     if raised(errors.RepositoryNotFoundError):
+        missing = (
+            "no such data set"
+            if is_data
+            else "no such model"
+            if "/" in name
+            else "neither a run here nor a model"
+        )
         return kind(
-            f"no such {'data set' if is_data else 'model'} on the Hub: {name}",
+            f"{missing} on the Hub: {name}",
             hint="check its name; a private one needs HF_TOKEN",
         )
     if "Couldn't instantiate the backend tokenizer" in str(error):
@@ -119,12 +148,13 @@ def not_in_cache(name: str, *, is_data: bool, hint: str | None = None) -> Llmctl
     Args:
         hint: what the cache has instead, where that is known.
     """
+    what = f"offline and not in the cache: {name}"
     if is_data:
         local = "files, folders, builtin:stories and builtin:reviews"
-    else:
-        local = "runs, directories, .gguf files, builtin:minilm and builtin:smollm2"
-    kind: type[LlmctlError] = DataError if is_data else ModelError
-    return kind(f"offline and not in the cache: {name}", hint=hint or f"what works offline: {local}")
+        return NotCachedError(what, hint=hint or f"what works offline: {local}")
+    local = "runs, directories, .gguf files, builtin:minilm and builtin:smollm2"
+    what = what if "/" in name else f"no run or directory, {what}"
+    return ModelError(what, hint=hint or f"what works offline: {local}")
 
 
 def no_tokenizer(name: str) -> LlmctlError:

@@ -1,8 +1,9 @@
 """What a model can read: how long a text, and which token ids."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from llmctl.errors import ModelError
+from llmctl.errors import ConfigError, ModelError
 
 # RoBERTa's kin number positions from behind the padding's id, so that so many of their rows are never used.
 _COUNT_FROM_PADDING = frozenset(
@@ -32,6 +33,38 @@ def num_positions(model: Any) -> int | None:
         positions -= (config.pad_token_id or 0) + 1
     # A learnt prefix or prompt (peft) stands where text could.
     return positions - getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", 0)
+
+
+def positions_in(config: Mapping[str, Any]) -> int | None:
+    """As :func:`num_positions`, of a ``config.json`` read without the library; ``None`` also where it tells nothing."""
+    config = config.get("text_config") or config
+    named = config.get("max_position_embeddings")
+    if named is None and not config.get(
+        "is_encoder_decoder"
+    ):  # T5's file has n_positions, which bounds nothing
+        named = config.get("n_positions")
+    if not isinstance(named, int) or named <= 0:
+        return None
+    return named - (
+        config.get("pad_token_id", 1) + 1 if config.get("model_type") in _COUNT_FROM_PADDING else 0
+    )
+
+
+def check_length(option: str, length: int | None, positions: int | None) -> None:
+    """Refuse a text that is longer than a model can read.
+
+    Args:
+        option: the config field that asks for ``length`` tokens; ``None``: none is asked for.
+        positions: as :func:`num_positions`.
+
+    Raises:
+        ConfigError: naming both numbers.
+    """
+    if length is not None and positions is not None and length > positions:
+        raise ConfigError(
+            f"{option} {length} is beyond the model's {positions} positions",
+            hint=f"--{option.replace('_', '-')} {positions}",
+        )
 
 
 def check_ids(model: Any, num_ids: int, name: str = "the model") -> None:

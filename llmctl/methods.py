@@ -112,6 +112,19 @@ def virtual_tokens(config: Method) -> int:
     return config.num_virtual_tokens if config.method in ("prefix", "prompt") else 0
 
 
+def check_layers(model: Any, config: Method, *, kind: str) -> None:
+    """Refuse a model without the layers that the method wants to train; its weights are not looked at.
+
+    Raises:
+        ConfigError: no layer has the name that was asked for.
+        ModelError: the family has no such layers.
+    """
+    if config.method == "lora":
+        adapting.targets_of(model, config.target_modules, _heads(model) if _has_head(kind) else [])
+    elif config.method == "ffn":
+        _feed_forward(model)
+
+
 def apply(model: Any, config: Method, *, kind: str, progress: Progress) -> Any:
     """Let only the weights learn that the method says; a new head learns always.
 

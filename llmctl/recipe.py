@@ -56,14 +56,14 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Given:
-    """A value of one field and the place it stands at: ``recipe.yaml:12`` or ``--learning-rate``."""
+    """A value of one field and the place it stands at: ``recipe.yaml:12``, ``--learning-rate`` or ``MODEL``."""
 
     value: Scalar | tuple[Scalar, ...]
     where: str
 
     def called(self, name: str) -> str:
-        """What a message begins with: the flag alone, or the line and the key ``name`` there."""
-        return self.where if self.where.startswith("-") else f"{self.where}: {name}"
+        """What a message begins with: the flag or argument alone, or the line and the key ``name`` there."""
+        return f"{self.where}: {name}" if ":" in self.where else self.where
 
 
 @dataclass(frozen=True)

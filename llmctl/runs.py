@@ -21,7 +21,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,9 +190,14 @@ def open_run(name: str, root: Path) -> RunDir:
     """
     if run := find(name, root):
         return run
-    names = [run.name for run in list_runs(root)]
-    hint = suggestion(name, names) or (f"runs there: {', '.join(names[:5])}" if names else None)
+    hint = suggestion_for(name, root)
     raise RunError(f"no run {name!r} in {root}", hint=hint or "start one: llmctl pretrain")
+
+
+def suggestion_for(name: str, root: Path) -> str | None:
+    """``did you mean X?`` for the run nearest to ``name``, else the newest runs; ``None``: there is no run."""
+    names = [run.name for run in list_runs(root)]
+    return suggestion(name, names) or (f"runs in {root}: {', '.join(names[:5])}" if names else None)
 
 
 def list_runs(root: Path) -> list[RunDir]:
@@ -201,16 +206,21 @@ def list_runs(root: Path) -> list[RunDir]:
     return [RunDir(path.parent) for path in sorted(recipes, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
 
 
-def latest_finished(root: Path) -> RunDir:
-    """The newest run whose model is complete.
+def latest_finished(root: Path, *, fits: Callable[[RunDir], bool] = lambda run: True) -> RunDir:
+    """The newest run whose model is complete, and fits.
 
     Raises:
         RunError: there is none; the hint says what to type.
     """
     runs = list_runs(root)
-    for run in runs:
-        if run.finished:
-            return run
+    finished = [run for run in runs if run.finished]
+    for run in filter(fits, finished):
+        return run
+    if finished:
+        raise RunError(
+            f"no run in {root} can do that; the newest, {finished[0].name}, was made by llmctl {finished[0].command()}",
+            hint="name a model: a run, a Hub id or a directory",
+        )
     if runs:
         raise RunError(
             f"no finished run in {root}; the newest, {runs[0].name}, is not finished",
@@ -218,7 +228,7 @@ def latest_finished(root: Path) -> RunDir:
         )
     raise RunError(
         f"no run in {root} and no model named",
-        hint="train one with 'llmctl pretrain', or name one with --model (a Hub id or a directory)",
+        hint="train one with 'llmctl pretrain', or name a model: a Hub id or a directory",
     )
 
 

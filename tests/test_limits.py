@@ -3,7 +3,8 @@
 import pytest
 from transformers import AutoConfig
 
-from llmctl.limits import num_positions
+from llmctl.errors import ConfigError
+from llmctl.limits import check_length, num_positions, positions_in
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,19 @@ from llmctl.limits import num_positions
 def test_positions_are_those_of_text(
     architecture: str, settings: dict[str, int], expected: int | None
 ) -> None:
-    assert num_positions(AutoConfig.for_model(architecture, **settings)) == expected
+    config = AutoConfig.for_model(architecture, **settings)
+    assert num_positions(config) == expected
+    assert positions_in(config.to_dict()) == expected
+    assert positions_in(config.to_diff_dict()) == expected
+
+
+def test_a_length_beyond_them_is_refused() -> None:
+    check_length("max_length", 64, 64)
+    check_length("max_length", 65, None)
+    check_length("max_length", None, 64)
+    with pytest.raises(ConfigError, match="max_length 65 is beyond the model's 64 positions") as refused:
+        check_length("max_length", 65, 64)
+    assert refused.value.hint == "--max-length 64"
 
 
 def test_a_roberta_reads_what_its_bound_says_and_no_more() -> None:

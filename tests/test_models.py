@@ -98,10 +98,8 @@ def save(tmp_path: Path) -> Path:
     return tmp_path / "m"
 
 
-def test_positions_and_vocabulary_are_compared_with_the_models(tmp_path: Path) -> None:
+def test_the_vocabulary_is_compared_with_the_models(tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(save(tmp_path))
-    with pytest.raises(ConfigError, match="block_size 65 is beyond the model's 64 positions"):
-        models.check_positions(model, 65)
     with pytest.raises(ModelError, match="the id 299, m has 50 embeddings"):
         models.check_vocabulary(Vocabulary(), model, "m")
 
@@ -138,6 +136,47 @@ def test_a_source_that_is_not_there_is_refused(
     runs.create(tmp_path, "half", recipe="", environment={"command": "pretrain"})
     with pytest.raises(kind, match=message):
         models.find_source(source, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "message", "hint"),
+    [
+        ("stroies", "no run or directory called 'stroies'", "did you mean stories?"),
+        ("zebra", "no such model in the Hub's cache (offline)", "runs: stories"),
+        ("RUNS/stroies", "no run 'stroies' in", "did you mean stories?"),
+        ("my run!", "no run or directory called 'my run!'", "stories"),
+    ],
+)
+def test_a_mistyped_run_is_not_asked_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, message: str, hint: str
+) -> None:
+    monkeypatch.setattr("llmctl.hub.go_offline_if_unreachable", lambda: pytest.fail("the Hub is asked"))
+    root = tmp_path / "runs"
+    runs.create(root, "stories", recipe="", environment={"command": "pretrain"})
+    with pytest.raises(ConfigError) as caught:
+        models.find_source(source.replace("RUNS", str(root)), root)
+    assert message in caught.value.message
+    assert hint in str(caught.value.hint)
+
+
+def test_a_bare_name_may_be_the_hubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in the cache always, another only online and when no run is called nearly so."""
+    runs.create(tmp_path, "gpt2-1", recipe="", environment={"command": "pretrain"})
+    monkeypatch.setattr("llmctl.hub.cached", lambda name, file: tmp_path if name == "gpt2" else None)
+    assert models.find_source("gpt2", tmp_path).location == "gpt2"
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert models.find_source("bert-base-uncased", tmp_path).location == "bert-base-uncased"
+    with pytest.raises(ConfigError, match="no run or directory called 'gpt2_1'"):
+        models.find_source("gpt2_1", tmp_path)
+
+
+def test_a_config_is_read_without_the_libraries(tmp_path: Path) -> None:
+    config = models.plain_config(models.find_source(str(save(tmp_path)), tmp_path))
+    assert config is not None
+    assert (config["model_type"], config["n_positions"]) == ("gpt2", 64)
+    assert models.plain_config(models.Source("a/b", "a/b")) is None
+    (tmp_path / "m" / "config.json").write_text("{")
+    assert models.plain_config(models.find_source(str(tmp_path / "m"), tmp_path)) is None
 
 
 def test_a_file_and_an_empty_directory_are_no_models(tmp_path: Path) -> None:

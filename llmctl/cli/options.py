@@ -119,7 +119,11 @@ def execute(
     if not verbose:
         warnings.simplefilter("ignore")  # what libraries have to say to their callers is not for the user
     console = Console(quiet=quiet, as_json=as_json)
-    flags = {key: _as_given(key, value) for key, value in given.items() if value is not None and value != []}
+    flags = {
+        item.name: _as_given(item, given[item.name])
+        for item in verb.fields
+        if given[item.name] is not None and given[item.name] != []
+    }
     try:
         config: Any = resolve(verb.config, Path(recipe) if recipe else None, flags)
     except ConfigError as error:
@@ -146,13 +150,13 @@ def data_flags(config: TextData) -> str:
     return "".join(f" {flag_of(key)} {shlex.quote(str(value))}" for key, value in changed.items())
 
 
-def _as_given(name: str, value: Any) -> Given:
-    where = flag_of(name)
+def _as_given(item: Field[Any], value: Any) -> Given:
+    where = item.name.upper() if item.metadata["argument"] else flag_of(item.name)
     if isinstance(value, bool):
         return Given(Scalar(str(value).lower()), where)
     if isinstance(value, list | tuple):
         return Given(tuple(Scalar(item) for item in value), where)
-    return Given(Scalar(value), where)
+    return Given(Scalar(value, plain=value != ""), where)  # an empty word is a mistake, not "not given"
 
 
 def _parameter(item: Field[Any]) -> inspect.Parameter:

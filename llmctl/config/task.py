@@ -65,7 +65,7 @@ class Judging:
     """How answers are judged."""
 
     metric: tuple[Name, ...] = evaluation_option(
-        (), "metric to judge by; repeatable; ORG/NAME loads one from the Hub", default_text="the task's"
+        (), "metric to judge by; repeatable; ORG/NAME@COMMIT runs one from the Hub", default_text="the task's"
     )
     num_resamples: Count = evaluation_option(
         1000, "bootstrap resamples behind the 95 % intervals", unit="resamples"

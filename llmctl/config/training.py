@@ -109,7 +109,21 @@ class Training:
     warmup_steps: NonNegative = optimiser_option(
         0.05, "steps of rising learning rate; below 1 a share of all steps", unit="steps"
     )
-    optim: Name = optimiser_option("adamw_torch_fused", "optimiser, as TrainingArguments names it")
+    optim: Literal[
+        "adamw_torch_fused",
+        "adamw_torch",
+        "adafactor",
+        "sgd",
+        "rmsprop",
+        "adagrad",
+        "adamw_8bit",
+        "paged_adamw_8bit",
+        "paged_adamw_32bit",
+        "lion_8bit",
+        "lion_32bit",
+        "paged_lion_8bit",
+        "paged_lion_32bit",
+    ] = optimiser_option("adamw_torch_fused", "optimiser; those of 8 and 32 bits are bitsandbytes's")
     weight_decay: NonNegative = optimiser_option(0.1, "weight decay of matrices; biases and norms have none")
     adam_beta1: Fraction = optimiser_option(0.9, "decay of Adam's first moment")
     adam_beta2: Fraction = optimiser_option(0.99, "decay of Adam's second moment")

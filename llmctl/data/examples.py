@@ -128,6 +128,7 @@ class Examples:
         return {
             "name": self.name,
             "num_examples": len(self),
+            "columns": [name for name in self.table.column_names if name not in ("line", "file")],
             "fingerprint": self.fingerprint,
             "files": [{"path": str(file.path.resolve()), "bytes": file.size} for file in self.files],
         }

@@ -1,15 +1,13 @@
-"""Metrics of the Hub: ``ORG/NAME``, or ``ORG/NAME@REVISION`` to run the code of one revision only."""
+"""Metrics of the Hub: ``ORG/NAME@COMMIT``, the code of one commit and no other."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from llmctl.errors import ConfigError, ModelError
 from llmctl.hub import first_line, go_offline_if_unreachable
 from llmctl.metrics.intervals import Interval
+from llmctl.metrics.names import check_pinned
 from llmctl.progress import Progress
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def score_by_hub(
@@ -21,7 +19,7 @@ def score_by_hub(
         ModelError: the metric cannot be loaded.
         ConfigError: it takes other predictions or references, or returns no number.
     """
-    module = load(name, progress=progress)
+    module = load(name)
     try:
         result = module.compute(predictions=_plain(predictions), references=_plain(references))
     except Exception as error:  # foreign code may raise anything
@@ -40,20 +38,20 @@ def score_by_hub(
     return values
 
 
-def load(name: str, *, progress: Progress) -> Any:
-    """Load a metric's code from the Hub or its cache; that it runs here is told.
+def load(name: str) -> Any:
+    """Load a metric's code from the Hub or its cache.
 
     Raises:
+        ConfigError: its name does not say which commit.
         ModelError: it cannot be loaded.
     """
+    check_pinned(name)
     import evaluate
 
-    path, _, revision = name.partition("@")
-    if not _COMMIT.fullmatch(revision):
-        progress.warn(f"{path} is code from the Hub that runs here; pin what you trust as {path}@COMMIT")
+    path, _, commit = name.partition("@")
     go_offline_if_unreachable()
     try:
-        return evaluate.load(path, revision=revision or None, module_type="metric")
+        return evaluate.load(path, revision=commit, module_type="metric")
     except Exception as error:  # missing packages, a broken script, no network: all come from foreign code
         raise ModelError(
             f"cannot load the metric {name}: {first_line(error)}",

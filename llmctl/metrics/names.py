@@ -1,9 +1,11 @@
 """The metrics there are, by the kind of output they judge; only the standard library is imported here.
 
 A metric yields one or more *scores* (``rouge`` yields ``rouge1``, ``rouge2``, ...). Either may be asked for by name.
-A name with a slash, ``ORG/NAME``, is a metric of the Hub.
+A name with a slash is a metric of the Hub. It runs that repository's code, which is to be deliberate: the name says
+which commit, ``ORG/NAME@COMMIT``.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -79,6 +81,20 @@ def on_hub(name: str) -> bool:
     return "/" in name
 
 
+def check_pinned(name: str) -> None:
+    """Refuse a metric of the Hub whose name does not say which commit's code is to run.
+
+    Raises:
+        ConfigError: the hint shows the form.
+    """
+    path, _, commit = name.partition("@")
+    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+        raise ConfigError(
+            f"metric {name} is code of the Hub that would run here: it needs a commit that you trust",
+            hint=f"{path}@COMMIT, with the 40 characters that its page on the Hub shows under Files, History",
+        )
+
+
 def resolve(names: Iterable[str], family: Family) -> dict[str, tuple[str, ...] | None]:
     """Find the metrics that ``names`` ask for; metrics of the Hub are passed over.
 
@@ -86,12 +102,13 @@ def resolve(names: Iterable[str], family: Family) -> dict[str, tuple[str, ...] |
         metric -> the scores asked for one by one, or ``None``: those that it shows by itself.
 
     Raises:
-        ConfigError: a name that is neither a metric nor a score of this family.
+        ConfigError: a name that is neither a metric nor a score of this family; one of the Hub without a commit.
     """
     metrics = SCORES[family]
     wanted: dict[str, tuple[str, ...] | None] = {}
     for name in names:
         if on_hub(name):
+            check_pinned(name)
             continue
         if name in metrics:
             wanted[name] = None
@@ -118,7 +135,7 @@ def check_names(names: Iterable[str], kind: str) -> None:
 def _unknown(name: str, family: Family) -> ConfigError:
     metrics = SCORES[family]
     known = [*metrics, *(score for scores in metrics.values() for score in scores)]
-    there_are = f"there are {', '.join(metrics)}, and ORG/NAME from the Hub"
+    there_are = f"there are {', '.join(metrics)}, and ORG/NAME@COMMIT from the Hub"
     near = suggestion(name, known)
     return ConfigError(
         f"no metric {name!r} for {_OUTPUTS[family]}", hint=f"{near} {there_are}" if near else there_are

@@ -45,7 +45,7 @@ def compute(
     """Score predictions, and resample the examples for the intervals.
 
     Args:
-        names: metrics or single scores, see ``names.SCORES``; ``ORG/NAME`` for metrics of the Hub.
+        names: metrics or single scores, see ``names.SCORES``; ``ORG/NAME@COMMIT`` for metrics of the Hub.
         predictions: N of them. Classes: (N,) integers. Labels: (N, C) booleans. Numbers: (N,) floats. Tagged
             words: lists of tags. Text and answers: strings.
             Likelihoods: (N, 2) floats, see ``likelihoods``.
@@ -55,7 +55,7 @@ def compute(
         seed: of the resampling.
         label_names: the classes or labels in the order of their indices.
         target_lang: language of the texts.
-        progress: told of code that a metric of the Hub runs.
+        progress: told of scores that have no interval.
 
     Raises:
         ConfigError: a metric that there is not, or not for these outputs.

@@ -5,7 +5,7 @@ place that knows where weights live. Weights are read from safetensors or GGUF a
 with a model is ever run.
 """
 
-from llmctl.models.checks import check_causal, check_positions, check_vocabulary, describe
+from llmctl.models.checks import check_causal, check_vocabulary, describe
 from llmctl.models.loading import (
     LoadedModel,
     for_training,
@@ -15,17 +15,17 @@ from llmctl.models.loading import (
     load_for_training,
     load_tokenizer,
     load_weights,
+    outline,
     positions_of,
 )
 from llmctl.models.making import new_causal_lm, new_model, save
-from llmctl.models.sources import BUILTIN, Source, find_source, hide_bars
+from llmctl.models.sources import BUILTIN, Source, find_source, hide_bars, plain_config
 
 __all__ = [
     "BUILTIN",
     "LoadedModel",
     "Source",
     "check_causal",
-    "check_positions",
     "check_vocabulary",
     "describe",
     "find_source",
@@ -39,6 +39,8 @@ __all__ = [
     "load_weights",
     "new_causal_lm",
     "new_model",
+    "outline",
+    "plain_config",
     "positions_of",
     "save",
 ]

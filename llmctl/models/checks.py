@@ -2,22 +2,8 @@
 
 from typing import Any
 
-from llmctl.errors import ConfigError, ModelError
-from llmctl.limits import check_ids, num_positions
-
-
-def check_positions(model: Any, block_size: int) -> None:
-    """Refuse blocks longer than the model's positions.
-
-    Raises:
-        ConfigError: naming both numbers.
-    """
-    positions = num_positions(model)
-    if positions is not None and block_size > positions:
-        raise ConfigError(
-            f"block_size {block_size} is beyond the model's {positions} positions",
-            hint=f"--block-size {positions}",
-        )
+from llmctl.errors import ModelError
+from llmctl.limits import check_ids
 
 
 def check_vocabulary(tokenizer: Any, model: Any, name: str) -> None:

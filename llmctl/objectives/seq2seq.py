@@ -17,12 +17,11 @@ from llmctl.objectives.next_token import cross_entropy
 from llmctl.objectives.pairs import LearntPairs, PairFeatures, encode_side
 from llmctl.objectives.task import IGNORED, Answered, Predictions, TaskObjective
 from llmctl.progress import Progress
-from llmctl.tasks import Task
+from llmctl.purposes import MODEL_CLASSES
+from llmctl.tasks import Task, defaults_of
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
-
-DEFAULT_TARGET_LENGTH = 128
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Seq2Seq(TaskObjective):
     target_code: int | None = None
     label_smoothing: float = 0.0
 
-    model_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    model_class: ClassVar[str] = MODEL_CLASSES["seq2seq"]
 
     @classmethod
     def for_training(cls, task: Task, config: Any, tokenizer: Any, splits: Mapping[str, "Examples"]) -> Self:
@@ -78,7 +77,9 @@ class Seq2Seq(TaskObjective):
     @property
     def max_target_length(self) -> int:
         """Longest text to write, in tokens, with the one that ends it."""
-        return self.settings.max_target_length or DEFAULT_TARGET_LENGTH
+        length = self.settings.max_target_length or defaults_of(self.task).max_target_length
+        assert length
+        return length
 
     def model_settings(self) -> dict[str, Any]:
         return {}

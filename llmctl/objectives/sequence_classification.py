@@ -23,6 +23,7 @@ from llmctl.objectives.classes import (
 from llmctl.objectives.features import TokenRows, encode_texts, pad, padding_id
 from llmctl.objectives.task import IGNORED, Answered, Features, Predictions, TaskObjective
 from llmctl.progress import Progress
+from llmctl.purposes import MODEL_CLASSES
 from llmctl.tasks import Task
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class SequenceClassification(TaskObjective):
     class_weights: torch.Tensor | None = None
     label_smoothing: float = 0.0
 
-    model_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    model_class: ClassVar[str] = MODEL_CLASSES["sequence_classification"]
 
     @classmethod
     def for_training(cls, task: Task, config: Any, tokenizer: Any, splits: Mapping[str, "Examples"]) -> Self:

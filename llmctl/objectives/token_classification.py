@@ -33,6 +33,7 @@ from llmctl.objectives.tags import (
 from llmctl.objectives.task import IGNORED, Answered, Predictions, TaskObjective
 from llmctl.objectives.words import Word, WordFeatures, encode_words
 from llmctl.progress import SILENT, Progress
+from llmctl.purposes import MODEL_CLASSES
 from llmctl.tasks import Task
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class TokenClassification(TaskObjective):
     class_weights: torch.Tensor | None = None
     label_smoothing: float = 0.0
 
-    model_class: ClassVar[str] = "AutoModelForTokenClassification"
+    model_class: ClassVar[str] = MODEL_CLASSES["token_classification"]
 
     @classmethod
     def for_training(cls, task: Task, config: Any, tokenizer: Any, splits: Mapping[str, "Examples"]) -> Self:

@@ -16,6 +16,7 @@ class Defaults:
     num_train_epochs: float = 3.0
     per_device_train_batch_size: int = 32
     max_length: int = 128
+    max_target_length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,11 @@ KINDS: dict[str, Kind] = {
             metrics=("rouge",),
             metric_for_best_model="rougeL",
             defaults=Defaults(
-                _ENCODER_DECODER, learning_rate=3e-4, per_device_train_batch_size=8, max_length=1024
+                _ENCODER_DECODER,
+                learning_rate=3e-4,
+                per_device_train_batch_size=8,
+                max_length=1024,
+                max_target_length=128,
             ),
             summary="a short text for a long one",
         ),
@@ -160,7 +165,7 @@ KINDS: dict[str, Kind] = {
             metrics=("bleu", "chrf"),
             metric_for_best_model="bleu",
             defaults=Defaults(
-                _ENCODER_DECODER, learning_rate=3e-4, per_device_train_batch_size=32, max_length=128
+                _ENCODER_DECODER, learning_rate=3e-4, per_device_train_batch_size=32, max_target_length=128
             ),
             summary="a text in another language",
         ),

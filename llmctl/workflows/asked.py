@@ -6,8 +6,10 @@ from typing import Any
 from llmctl import runs
 from llmctl.config import FinetuneConfig
 from llmctl.errors import ConfigError
+from llmctl.limits import check_length
 from llmctl.metrics.names import check_names
 from llmctl.tasks import KINDS, Task, best_metric_of, defaults_of, find_task, metrics_of
+from llmctl.workflows import asked_model
 from llmctl.workflows.train import shape_given
 
 # a new model's architecture where only its size is asked for; encoders of one text are BERTs
@@ -46,10 +48,8 @@ def check_asked(config: FinetuneConfig) -> None:
     Raises:
         ConfigError: naming the option or path.
     """
-    from llmctl import methods
-    from llmctl.architectures import check_shape
+    from llmctl import heads, methods, models
     from llmctl.data.examples import check_examples_source
-    from llmctl.models import find_source
 
     task = task_of(config)
     check_examples_source(config, task)
@@ -58,10 +58,25 @@ def check_asked(config: FinetuneConfig) -> None:
     check_names(config.metric, task.kind)
     if config.metric_for_best_model not in (None, "loss"):
         check_names((config.metric_for_best_model,), task.kind)
-    if config.model and config.model.startswith((".", "/", "~", "builtin:")):
-        find_source(config.model, runs.runs_dir(config.runs_dir))
-    if not config.model and shape_given(config):
-        check_shape(config, block_size=config.max_length or 1)
+    objective = KINDS[task.kind].objective
+    if config.model:
+        heads.check_base(models.find_source(config.model, runs.runs_dir(config.runs_dir)))
+        check_lengths(config, asked_model.check_loaded(config, objective))
+    elif architecture := settled(config).architecture:
+        asked_model.check_new(config, objective, architecture, block_size=config.max_length or 1)
+
+
+def check_lengths(config: FinetuneConfig, positions: int | None) -> None:
+    """Refuse texts longer than the model's positions, of which the method may take some.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    from llmctl import methods
+
+    check_length("max_length", config.max_length, positions and positions - methods.virtual_tokens(config))
+    if KINDS[task_of(config).kind].objective == "seq2seq":
+        check_length("max_target_length", config.max_target_length, positions)
 
 
 def settled(config: FinetuneConfig) -> FinetuneConfig:
@@ -78,6 +93,7 @@ def settled(config: FinetuneConfig) -> FinetuneConfig:
         config,
         model=None if scratch else config.model or defaults.model,
         data=config.data or task.data,
+        max_target_length=config.max_target_length or defaults.max_target_length,
         metric=config.metric or metrics_of(task),
         metric_for_best_model=config.metric_for_best_model or best_metric_of(task),
         num_train_epochs=config.num_train_epochs or defaults.num_train_epochs,

@@ -34,6 +34,7 @@ def check(config: EvalConfig) -> None:
     Raises:
         ConfigError, RunError: naming the option or path.
     """
+    from llmctl import heads
     from llmctl.models import find_source
 
     root = runs.runs_dir(config.runs_dir)
@@ -47,8 +48,8 @@ def check(config: EvalConfig) -> None:
             perplexity.check(config)
             return
     source = config.model or str(runs.latest_finished(root).path)
-    run_dir = find_source(source, root).run
-    task, settings = _settings(config, recipe_of(run_dir))
+    found = find_source(source, root)
+    task, settings = _settings(config, recipe_of(found.run))
     if task is None:
         perplexity.check(config)
         return
@@ -56,6 +57,9 @@ def check(config: EvalConfig) -> None:
 
     check_examples_source(settings, task)
     check_names(settings.metric, task.kind)
+    heads.check_head(
+        found, task.kind, hint=f"train one that can: llmctl finetune --task {task.name} --model {found.name}"
+    )
 
 
 def run(config: EvalConfig, *, progress: Progress) -> "Judgement | PerplexityResult":

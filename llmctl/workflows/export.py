@@ -95,6 +95,7 @@ def _write(model: Any, tokenizer: Any, output: Path, expected: Any) -> float:
     from llmctl import models
 
     try:
+        output.parent.mkdir(parents=True, exist_ok=True)
         with disk.staged_directory(output) as staging:
             model.save_pretrained(staging)
             tokenizer.save_pretrained(staging)
@@ -148,6 +149,7 @@ def _output(config: ExportConfig, found: "Source") -> Path:
         raise ConfigError(f"where to write {found.name}?{plain}", hint="--output-dir DIRECTORY")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"output directory in use: {output}", hint="name a new one: --output-dir")
-    if not output.parent.is_dir():
-        raise ConfigError(f"no such directory: {output.parent}", hint="make it first")
+    above = next(folder for folder in output.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise ConfigError(f"cannot write {output}: {above} is a file", hint="name another --output-dir")
     return output

@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
 from llmctl.config import FinetuneConfig
-from llmctl.errors import ConfigError
+from llmctl.hub import NotCachedError
+from llmctl.limits import num_positions
 from llmctl.metrics.names import greater_is_better
 from llmctl.progress import Progress
+from llmctl.purposes import MODEL_CLASSES
 from llmctl.runs import RunDir
 from llmctl.tasks import KINDS, best_metric_of, defaults_of, find_task, metrics_of
-from llmctl.workflows import train
-from llmctl.workflows.asked import check_asked, check_best, judged_as_asked, settled, task_of
+from llmctl.workflows import asked_model, train
+from llmctl.workflows.asked import check_asked, check_best, check_lengths, judged_as_asked, settled, task_of
 from llmctl.workflows.train import Prepared, Stage, Trained
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
     from llmctl.workflows.judge import Judgement
+
+# objective -> where a model comes from without the Hub, if not from the encoder builtin:minilm
+_OFFLINE_MODELS = {"chat": "--model builtin:smollm2", "seq2seq": "--architecture marian"}
 
 
 @dataclass(frozen=True)
@@ -71,13 +76,19 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         from llmctl.data.examples import load_examples
         from llmctl.workflows import account
 
-        splits = load_examples(
-            config,
-            task_of(config),
-            progress=progress,
-            cache_dir=runs.cache_dir(),
-            wanted=("train", "validation"),
-        )
+        task = task_of(config)
+        try:
+            splits = load_examples(
+                config,
+                task,
+                progress=progress,
+                cache_dir=runs.cache_dir(),
+                wanted=("train", "validation"),
+            )
+        except NotCachedError as error:
+            model = _OFFLINE_MODELS.get(KINDS[task.kind].objective, "--model builtin:minilm")
+            error.hint = f"{error.hint}; data of your own: --task {task.kind} --data FILE {model}"
+            raise
         limits = {"train": config.max_train_samples, "validation": config.max_eval_samples}
         return {name: account.first_examples(found, limits[name], progress) for name, found in splits.items()}
 
@@ -88,23 +99,18 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
 
         if files := parallel_source(config.data or "", config, task_of(config)):
             config = replace(config, source_lang=files.languages[0], target_lang=files.languages[1])
-        wanted = config.max_length or defaults_of(task_of(config)).max_length
+        task = task_of(config)
+        wanted = config.max_length or defaults_of(task).max_length
         if not config.model:
-            from llmctl.architectures import check_architecture
-            from llmctl.objectives import task_objective
-
-            assert config.architecture
-            check_architecture(config.architecture, task_objective(task_of(config)).model_class)
+            asked_model.count_new(config, KINDS[task.kind].objective, _longest(config, wanted))
             return replace(config, max_length=wanted)
-        positions = models.positions_of(config.model, runs_dir=runs.runs_dir(config.runs_dir))
-        if positions:
-            positions -= methods.virtual_tokens(config)
-        if positions and config.max_length and config.max_length > positions:
-            raise ConfigError(
-                f"max_length {config.max_length} is beyond the model's {positions} positions",
-                hint=f"--max-length {positions}",
-            )
-        return replace(config, max_length=min(wanted, positions or wanted))
+        root = runs.runs_dir(config.runs_dir)
+        outline = models.outline(config.model, MODEL_CLASSES[KINDS[task.kind].objective], runs_dir=root)
+        positions = num_positions(outline)
+        check_lengths(config, positions)
+        methods.check_layers(outline, config, kind=task.kind)
+        most = positions and positions - methods.virtual_tokens(config)
+        return replace(config, max_length=min(wanted, most or wanted))
 
     def name(self, config: FinetuneConfig) -> tuple[str, ...]:
         assert config.task
@@ -197,14 +203,43 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         return result
 
 
+def plan(config: FinetuneConfig, *, progress: Progress) -> None:
+    """Tell what a run would cost: parameters and memory, as far as the model's config tells them."""
+    from llmctl import models
+
+    if config.resume:
+        return
+    task = task_of(config)
+    objective = KINDS[task.kind].objective
+    if not config.model:
+        length = config.max_length or defaults_of(task).max_length
+        parameters = asked_model.count_new(config, objective, _longest(config, length))
+        told = f"{parameters:,} parameters with {config.vocab_size:,} tokens"
+    else:
+        root = runs.runs_dir(config.runs_dir)
+        found = models.find_source(config.model, root)
+        if not found.local and models.plain_config(found) is None:
+            progress.note(f"{config.model} is not in the Hub's cache: its size is told when it is loaded")
+            return
+        parameters = models.outline(config.model, MODEL_CLASSES[objective], runs_dir=root).num_parameters()
+        told = f"{parameters:,} parameters"
+    few = "" if config.method == "full" else f", less with --method {config.method}"
+    progress.note(f"{told}; {asked_model.cost(parameters)}{few}")
+
+
+def _longest(config: FinetuneConfig, max_length: int) -> int:
+    """The longest text that a new model reads or writes, in tokens."""
+    return max(max_length, config.max_target_length or 0)
+
+
 def _model(config: FinetuneConfig, objective: Any, tokenizer: Any, progress: Progress) -> Any:
     """A trained body with a head for the objective, or a new model."""
     from llmctl import heads, methods, models
 
     assert config.max_length
     if not config.model:
-        longest = max(config.max_length, getattr(objective, "max_target_length", 0))
         settings = objective.model_settings()
+        longest = _longest(config, config.max_length)
         return models.new_model(
             config, tokenizer, model_class=objective.model_class, block_size=longest, **settings
         )

@@ -15,6 +15,7 @@ from llmctl.progress import Progress
 
 if TYPE_CHECKING:
     from llmctl.inference import Continuation
+    from llmctl.models import Source
 
 Write = Callable[[str], object]
 PROMPT_FILES = (".txt", ".jsonl")
@@ -43,7 +44,7 @@ def check(config: GenerateConfig) -> None:
     Raises:
         ConfigError, RunError: naming the option or path.
     """
-    from llmctl.models import find_source
+    from llmctl import heads
 
     _check_input(config)
     if config.output_file is not None:
@@ -59,11 +60,8 @@ def check(config: GenerateConfig) -> None:
                 f"at temperature 0 all {config.num_return_sequences} texts would be the same",
                 hint="raise --temperature, or leave --num-return-sequences out",
             )
-    root = runs.runs_dir(config.runs_dir)
-    if config.model is None:
-        runs.latest_finished(root)
-    else:
-        find_source(config.model, root)
+    found = _source(config)
+    heads.check_head(found, "chat", hint=f'let it answer: llmctl predict "..." --model {found.name}')
 
 
 def run(config: GenerateConfig, *, progress: Progress, write: Write) -> GenerateResult:
@@ -82,10 +80,11 @@ def run(config: GenerateConfig, *, progress: Progress, write: Write) -> Generate
     began = time.monotonic()
     from llmctl import inference, models
 
-    root = runs.runs_dir(config.runs_dir)
-    source = config.model or str(runs.latest_finished(root).path)
-    loaded = models.load_causal_lm(source, runs_dir=root, bf16=config.bf16)
-    progress.note(f"model: {loaded.source.name}" + ("" if config.model else " (the newest run)"))
+    source = config.model or _source(config).name
+    loaded = models.load_causal_lm(source, runs_dir=runs.runs_dir(config.runs_dir), bf16=config.bf16)
+    progress.note(
+        f"model: {loaded.source.name}" + ("" if config.model else " (the newest run that can generate)")
+    )
     seed = _seed(config)
     if config.input_file or config.output_file:
         asked = [inference.Prompt(*prompt) for prompt in prompts]
@@ -105,6 +104,19 @@ def run(config: GenerateConfig, *, progress: Progress, write: Write) -> Generate
         output_file=config.output_file,
         texts=tuple(texts),
     )
+
+
+def _source(config: GenerateConfig) -> "Source":
+    """The model that is named, else that of the newest run that can write."""
+    from llmctl import heads, models
+
+    root = runs.runs_dir(config.runs_dir)
+    if config.model:
+        return models.find_source(config.model, root)
+    newest = runs.latest_finished(
+        root, fits=lambda run: heads.writes(models.find_source(str(run.path), root))
+    )
+    return models.find_source(str(newest.path), root)
 
 
 def _texts(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmctl import disk, runs
 from llmctl.config import EvalConfig, PretrainConfig, TextData
 from llmctl.errors import ConfigError, RunError
+from llmctl.limits import check_length, positions_in
 from llmctl.progress import Progress
 from llmctl.recipe import resolve
 from llmctl.workflows.judged import one_split, place_of_scores, read_alike, with_given
@@ -54,8 +55,8 @@ def check(config: EvalConfig) -> None:
     Raises:
         ConfigError, RunError: naming the option or path.
     """
+    from llmctl import heads, models
     from llmctl.data.sources import check_source
-    from llmctl.models import find_source
 
     if config.stride and config.max_length and config.stride > config.max_length:
         raise ConfigError(
@@ -64,10 +65,11 @@ def check(config: EvalConfig) -> None:
         )
     check_source(_text_data(config, None, {}) if config.data else TextData())
     root = runs.runs_dir(config.runs_dir)
-    if config.model is None:
-        runs.latest_finished(root)
-    else:
-        find_source(config.model, root)
+    found = models.find_source(config.model or str(runs.latest_finished(root).path), root)
+    heads.check_head(
+        found, "chat", hint=f"judge it by its task: llmctl eval {found.name} --task TASK --data FILE"
+    )
+    check_length("max_length", config.max_length, positions_in(models.plain_config(found) or {}))
 
 
 def run(config: EvalConfig, *, progress: Progress) -> PerplexityResult:

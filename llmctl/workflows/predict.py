@@ -60,7 +60,16 @@ def check(config: PredictConfig) -> None:
         raise ConfigError(f"{config.output_file} exists", hint="name a new file: nothing is overwritten")
     if config.task:
         find_task(config.task)
-    _source(config)
+    from llmctl import heads, models
+
+    source = _source(config)
+    recipe = recipe_of(source.run)
+    if not (config.task or recipe or models.plain_config(source)):
+        return  # only its loader can tell what it is for
+    task = _task(config, recipe, source)
+    heads.check_head(source, task.kind, hint="leave --task out: the model tells it")
+    _check_question(config, task, source)
+    _check_pair(config, task, source)
 
 
 def run(config: PredictConfig, *, progress: Progress) -> PredictResult:
@@ -76,9 +85,15 @@ def run(config: PredictConfig, *, progress: Progress) -> PredictResult:
     models.hide_bars()
     recipe = recipe_of(source.run)
     task = _task(config, recipe, source)
+    _check_question(config, task, source)
     if not config.model:
         progress.note(f"model: {source.name} (the newest run of finetune)")
     examples = _examples(config, task, recipe, progress)
+    if _learnt_pairs(task, source) and "text_pair" not in examples.table.column_names:
+        raise DataError(
+            f"{examples.name}: {source.name} learnt from pairs of texts, there is no second",
+            hint="call its column text_pair",
+        )
     model, objective = load_judged(source, task, _settings(config, recipe), config)
     answers = list(_answers(objective, model, examples, progress))
     if config.output_file:
@@ -136,12 +151,58 @@ def _settings(config: PredictConfig, recipe: FinetuneConfig | None) -> FinetuneC
 # Inputs
 
 
+def _is_table(config: PredictConfig) -> bool:
+    """Whether the inputs are rows with columns, not texts."""
+    return bool(config.input_file) and Path(str(config.input_file)).suffix not in (".txt", ".text")
+
+
+def _check_question(config: PredictConfig, task: Task, source: "Source") -> None:
+    """Refuse a question that nothing answers, and texts without a question for a model that answers them.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    if task.kind != "qa" and config.question is not None:
+        raise ConfigError(
+            f"--question: {source.name} answers no questions, it was trained for {task.kind}",
+            hint="leave it out",
+        )
+    if task.kind == "qa" and not config.question and not _is_table(config):
+        raise ConfigError(
+            "a question is missing", hint='llmctl predict "the text" --question "What is asked?"'
+        )
+
+
+def _check_pair(config: PredictConfig, task: Task, source: "Source") -> None:
+    """Refuse one text for a model of pairs, and two for one of single texts, where its run tells which it is.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    pairs = _learnt_pairs(task, source)
+    if pairs and config.text_pair is None and not _is_table(config):
+        raise ConfigError(
+            f"{source.name} learnt from pairs of texts: the second is missing", hint='add --text-pair "..."'
+        )
+    if pairs is False and config.text_pair is not None:
+        raise ConfigError(f"--text-pair: {source.name} learnt from single texts", hint="leave it out")
+
+
+def _learnt_pairs(task: Task, source: "Source") -> bool | None:
+    """Whether the model learnt from pairs of texts; ``None``: its run does not tell, or it is of none."""
+    if "text_pair" not in KINDS[task.kind].roles:
+        return False
+    data = source.run.read_environment().get("data", {}) if source.run else {}
+    columns = data.get("train", {}).get("columns")
+    return None if columns is None else "text_pair" in columns
+
+
 def _examples(
     config: PredictConfig, task: Task, recipe: FinetuneConfig | None, progress: Progress
 ) -> "Examples":
     """What is asked, without labels."""
-    if config.input_file and Path(config.input_file).suffix not in (".txt", ".text"):
-        return _rows(config.input_file, task, recipe, progress)
+    if _is_table(config):
+        return _rows(str(config.input_file), task, recipe, progress)
     return _unlabelled([_row(text, config, task) for text in _lines(config)], config.input_file or "input")
 
 
@@ -193,16 +254,8 @@ def _lines(config: PredictConfig) -> list[str]:
 
 
 def _row(text: str, config: PredictConfig, task: Task) -> dict[str, Any]:
-    """The canonical columns of one input.
-
-    Raises:
-        ConfigError: the kind of problem needs more than a text.
-    """
+    """The canonical columns of one input."""
     if task.kind == "qa":
-        if not config.question:
-            raise ConfigError(
-                "a question is missing", hint='llmctl predict "the text" --question "What is asked?"'
-            )
         return {"question": config.question, "context": text}
     if task.kind == "ner":
         from llmctl.objectives.words import split_words

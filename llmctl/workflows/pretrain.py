@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from llmctl import disk, runs
 from llmctl.config import PretrainConfig, Training
 from llmctl.errors import DataError
+from llmctl.limits import check_length
 from llmctl.progress import Progress
 from llmctl.runs import RunDir
-from llmctl.workflows import train
+from llmctl.workflows import asked_model, train
 from llmctl.workflows.train import Prepared, Stage, Trained
 
 if TYPE_CHECKING:
@@ -64,16 +65,16 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
     config_class = PretrainConfig
 
     def check_data(self, config: PretrainConfig) -> None:
-        from llmctl import architectures, tokenization
+        from llmctl.architectures import DEFAULT_ARCHITECTURE
         from llmctl.data.sources import check_source
 
         check_source(config)
         if config.model:
-            return
-        architectures.check_shape(config, block_size=config.block_size)
-        architecture = config.architecture or architectures.DEFAULT_ARCHITECTURE
-        if not config.tokenizer and architecture in tokenization.FAMILIES:  # else the library is asked, later
-            tokenization.check(config, architecture)
+            positions = asked_model.check_loaded(config, config.objective)
+            check_length("block_size", _block_size_asked(config), positions)
+        else:
+            architecture = config.architecture or DEFAULT_ARCHITECTURE
+            asked_model.check_new(config, config.objective, architecture, block_size=config.block_size)
 
     def settle(self, config: PretrainConfig) -> PretrainConfig:
         """A wider model wants a lower learning rate, about in proportion (arXiv:2203.03466)."""
@@ -97,13 +98,13 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
 
     def fitted(self, config: PretrainConfig, progress: Progress) -> PretrainConfig:
         """The default block size is cut to what a loaded model can read; one that was asked for stays."""
-        from llmctl import architectures, models
+        from llmctl import models
 
-        if config.architecture:
-            architectures.check_architecture(config.architecture)
-        if not config.model or config.block_size != PretrainConfig.block_size:
+        if not config.model:
+            asked_model.count_new(config, config.objective, config.block_size)
             return config
         positions = models.positions_of(config.model, runs_dir=runs.runs_dir(config.runs_dir))
+        check_length("block_size", _block_size_asked(config), positions)
         if positions is None or positions >= config.block_size:
             return config
         progress.note(f"block_size {positions}: the model reads no more")
@@ -172,29 +173,28 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
 
 def plan(config: PretrainConfig, *, progress: Progress) -> None:
     """Tell what a run would cost: parameters, steps and memory, as far as the config alone can tell."""
-    from llmctl import architectures
-
     if config.model or config.resume:
         return
-    parameters = architectures.count_parameters(
-        config, vocab_size=config.vocab_size, block_size=config.block_size
-    )
-    memory = parameters * architectures.TRAINING_BYTES_PER_PARAMETER / 2**20
+    parameters = asked_model.count_new(config, config.objective, config.block_size)
     progress.note(
-        f"{parameters:,} parameters with {config.vocab_size:,} tokens; {memory:,.0f} MiB for weights, gradients and "
-        f"AdamW; {_tokens_a_step(config):,} tokens a step on one device"
+        f"{parameters:,} parameters with {config.vocab_size:,} tokens; {asked_model.cost(parameters)}; "
+        f"{_tokens_a_step(config):,} tokens a step on one device"
     )
+
+
+def _block_size_asked(config: PretrainConfig) -> int | None:
+    """``None`` for the default, which gives way to what a loaded model can read."""
+    return None if config.block_size == PretrainConfig.block_size else config.block_size
 
 
 def _model(config: PretrainConfig, tokenizer: Any, progress: Progress) -> Any:
-    """A new model, or the one to go on with; its positions and vocabulary are checked."""
+    """A new model, or the one to go on with, whose vocabulary is checked."""
     from llmctl import models
 
     if not config.model:
         return models.new_causal_lm(config, tokenizer, block_size=config.block_size, progress=progress)
     model = models.load_for_training(config.model, runs_dir=runs.runs_dir(config.runs_dir))
     models.check_vocabulary(tokenizer, model, config.model)
-    models.check_positions(model, config.block_size)
     return model
 
 

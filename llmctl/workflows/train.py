@@ -14,6 +14,7 @@ from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
 from llmctl.progress import SILENT, Progress
 from llmctl.recipe import resolve, to_yaml
 from llmctl.runs import RunDir
+from llmctl.workflows import asked_model
 
 if TYPE_CHECKING:
     from llmctl.data.documents import Documents
@@ -107,6 +108,8 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
             f"{', '.join(given)}: the shape of --model {config.model} is given by its checkpoint",
             hint="leave them out, or leave --model out to start from scratch",
         )
+    asked_model.check_tokenizer(config)
+    asked_model.check_optimiser(config)
     for tracker in config.report_to:
         if tracker in TRACKERS and find_spec(TRACKERS[tracker]) is None:
             raise ConfigError(
@@ -154,6 +157,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     check(stage, config)
     config, resumed = _resumed(stage, config)
     config = stage.settle(config)
+    asked_model.check_bf16(config)
     # First what needs none of the heavy libraries: bad data is answered in an instant.
     splits = stage.load(config, progress)
 

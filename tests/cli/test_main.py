@@ -25,6 +25,12 @@ from tests.cli.conftest import Run, modules_after
         (["pretrain", "--recipe", "nowhere.yaml"], 2),
         (["pretrain", "--recipe", "bad.yaml"], 2),
         (["pretrain", "--num-attention-heads", "5"], 2),
+        (["pretrain", "--architecture", "lama"], 2),
+        (["pretrain", "--architecture", "bert", "--dry-run"], 2),
+        (["pretrain", "--tokenizer", "nothing"], 2),
+        (["pretrain", "--optim", "adamm"], 2),
+        (["eval", "stroies"], 2),
+        (["finetune", "--task", "sst2", "--model", "runs/typo"], 2),
         (["pretrain", "--resume", "nothing"], 2),
         (["pretrain", "--data", "builtin:storys"], 2),
         (["pretrain", "--encoding", "utf-99"], 2),
@@ -69,6 +75,13 @@ def test_usage_errors_name_the_option_and_the_next_step(llmctl: Run) -> None:
     assert "llmctl pretrain --help" in result.stderr
     assert "did you mean" in llmctl("pretain").stderr.lower()
     assert result.stdout == ""
+
+
+def test_an_empty_word_is_refused_and_a_bad_argument_named_as_such(llmctl: Run) -> None:
+    assert "error: MODEL should be not empty, found nothing" in llmctl("eval", "").stderr
+    assert (
+        "error: --run-name should be not empty, found nothing" in llmctl("pretrain", "--run-name", "").stderr
+    )
 
 
 def test_flags_and_recipe_are_judged_together(llmctl: Run, tmp_path: Path) -> None:

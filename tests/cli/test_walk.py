@@ -63,7 +63,7 @@ def test_from_a_tokenizer_to_a_story(llmctl: Run, tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert first.stdout == again.stdout
     assert first.stdout.startswith("Once upon a time")
-    assert "runs/one (the newest run)" in first.stderr
+    assert "runs/one (the newest run that can generate)" in first.stderr
     assert again.stderr == ""
 
     (tmp_path / "prompts.txt").write_text("Once\n\nA cat sat\n")

@@ -359,6 +359,7 @@ def test_the_second_call_reads_no_file(
     assert second.describe() == {
         "name": str(path),
         "num_examples": 3000,
+        "columns": ["text", "label"],
         "fingerprint": first.fingerprint,
         "files": [{"path": str(path), "bytes": path.stat().st_size}],
     }

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from llmctl.errors import ConfigError, ModelError
-from llmctl.metrics import compute
+from llmctl.metrics import check_names, compute
 from llmctl.progress import Silent
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NAME = f"org/name@{COMMIT}"
 
 
 class Listener(Silent):
@@ -47,31 +48,33 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
 
 def test_its_numbers_stand_beside_ours_without_bounds(loaded: list) -> None:
     listener = Listener()
-    scores = compute(["accuracy", "org/name"], np.array([0, 1]), np.array([0, 0]), progress=listener)
+    scores = compute(["accuracy", NAME], np.array([0, 1]), np.array([0, 0]), progress=listener)
     assert list(scores.values) == ["accuracy", "wrong", "share"]
     assert scores.values["share"].to_json() == {"value": 0.5, "low": None, "high": None}
-    assert loaded == [("org/name", None)]
-    assert "code from the Hub that runs here" in listener.said[0]
-    assert listener.said[1] == "org/name: wrong, share without an interval"
-    assert "org/name interval:none" in scores.signature
-
-
-def test_a_pinned_revision_is_not_warned_of(loaded: list) -> None:
-    listener = Listener()
-    compute([f"org/name@{COMMIT}"], ["a"], [["a"]], progress=listener)
     assert loaded == [("org/name", COMMIT)]
-    assert len(listener.said) == 1
+    assert listener.said == [f"{NAME}: wrong, share without an interval"]
+    assert f"{NAME} interval:none" in scores.signature
+
+
+@pytest.mark.parametrize("name", ["org/name", "org/name@main", "org/name@0123456"])
+def test_code_without_a_commit_is_never_run(loaded: list, name: str) -> None:
+    with pytest.raises(ConfigError, match="is code of the Hub that would run here") as refused:
+        compute([name], ["a"], [["a"]])
+    assert str(refused.value.hint).startswith("org/name@COMMIT")
+    with pytest.raises(ConfigError, match="needs a commit"):
+        check_names([name], "ner")
+    assert loaded == []
 
 
 def test_one_that_is_not_there_is_named(loaded: list) -> None:
-    with pytest.raises(ModelError, match=r"cannot load the metric org/absent: Couldn't find it$"):
-        compute(["org/absent"], [0], [0])
+    with pytest.raises(ModelError, match=rf"cannot load the metric org/absent@{COMMIT}: Couldn't find it$"):
+        compute([f"org/absent@{COMMIT}"], [0], [0])
 
 
 def test_one_that_cannot_score_these_outputs_is_named(loaded: list, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Module, "compute", lambda self, **inputs: 1 / 0)
-    with pytest.raises(ConfigError, match="metric org/name cannot score these predictions: division by zero"):
-        compute(["org/name"], [0], [0])
+    with pytest.raises(ConfigError, match=f"metric {NAME} cannot score these predictions: division by zero"):
+        compute([NAME], [0], [0])
     monkeypatch.setattr(Module, "compute", lambda self, **inputs: {"table": []})
     with pytest.raises(ConfigError, match="returns no number"):
-        compute(["org/name"], [0], [0])
+        compute([NAME], [0], [0])

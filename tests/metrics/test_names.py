@@ -18,7 +18,7 @@ def test_a_metric_and_its_score() -> None:
     assert resolve(["f1", "f1_micro"], "classification") == {"f1": None}
     assert resolve(["f1_micro", "f1_macro", "f1_micro"], "classification") == {"f1": ("f1_micro", "f1_macro")}
     assert resolve(["squad_v2", "HasAns_f1"], "text") == {"squad_v2": None}
-    assert resolve(["org/name", "accuracy"], "tags") == {"seqeval": ("accuracy",)}
+    assert resolve([f"org/name@{'0' * 40}", "accuracy"], "tags") == {"seqeval": ("accuracy",)}
     assert family_of("qa") == "text"
 
 

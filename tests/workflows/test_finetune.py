@@ -19,7 +19,7 @@ from transformers import (
 
 from llmctl import runs
 from llmctl.config import FinetuneConfig
-from llmctl.errors import ConfigError, DataError, ModelError, RunError
+from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.recipe import resolve
 from llmctl.training import StoppedError
 from llmctl.workflows import finetune
@@ -379,8 +379,67 @@ def test_a_model_without_such_a_head_is_refused(tune: Any, places: Path, watched
     MarianMTModel(MarianConfig(**size, **heads, encoder_ffn_dim=16, decoder_ffn_dim=16)).save_pretrained(
         folder
     )
-    with pytest.raises(
-        ModelError, match="is a marian model, a family without a head for SequenceClassification"
-    ):
-        finetune.run(tune(model=str(folder), tokenizer=str(tune().model)), progress=watched)
-    assert not list(places.glob("runs/*"))
+    with pytest.raises(ConfigError, match="is a marian model, which cannot classify a text"):
+        finetune.check(tune(model=str(folder), tokenizer=str(tune().model)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_length": 65}, "max_length 65 is beyond the model's 64 positions"),
+        ({"max_length": 60, "method": "prompt"}, "max_length 60 is beyond the model's 44 positions"),
+        ({"model": None, "architecture": "marian"}, "architecture 'marian' cannot classify a text"),
+        ({"model": None, "architecture": "brt"}, "unknown architecture 'brt'"),
+        ({"tokenizer": "./nowhere"}, "no such model directory"),
+        ({"model": "typo"}, "no run or directory called 'typo'"),
+        ({"metric": ("org/name",)}, "needs a commit"),
+        ({"optim": "lion_8bit"}, "--optim lion_8bit needs a GPU and a package"),
+    ],
+)
+def test_what_config_and_model_tell_is_refused_in_the_check(
+    tune: Any, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        finetune.check(tune(**changes))
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "lora", "target_modules": ("qury",)}, "no linear layer of the model is called 'qury'"),
+        ({"model": None, "architecture": "modernbert", "hidden_size": 18, "num_attention_heads": 6}, "shape"),
+    ],
+)
+def test_layers_and_sizes_are_refused_before_the_data_is_encoded(
+    tune: Any, monkeypatch: pytest.MonkeyPatch, watched: Watched, changes: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setattr(finetune.Finetuning, "prepare", lambda *_: pytest.fail("the data is encoded"))
+    with pytest.raises(ConfigError, match=message):
+        finetune.run(tune(**changes), progress=watched)
+
+
+def test_bf16_is_refused_before_the_data_is_read(
+    tune: Any, monkeypatch: pytest.MonkeyPatch, watched: Watched
+) -> None:
+    monkeypatch.setattr("transformers.utils.is_torch_bf16_gpu_available", lambda: False)
+    monkeypatch.setattr(finetune.Finetuning, "load", lambda *_: pytest.fail("the data is read"))
+    with pytest.raises(ConfigError, match="no GPU here computes in bfloat16"):
+        finetune.run(tune(bf16=True), progress=watched)
+
+
+def test_the_cost_is_told_without_data(tune: Any, watched: Watched) -> None:
+    finetune.plan(finetune.settle(tune()), progress=watched)
+    finetune.plan(finetune.settle(tune(model=None, architecture="bert", method="full")), progress=watched)
+    loaded, new = watched.notes
+    assert loaded == "14,242 parameters; 0 MiB for weights, gradients and AdamW"
+    assert "parameters with 4,096 tokens; " in new
+    settled = finetune.settle(FinetuneConfig(task="translation", data="x.tsv"))
+    assert (settled.metric, settled.metric_for_best_model) == (("bleu", "chrf"), "bleu")
+    assert settled.max_target_length == 128
+
+
+def test_without_the_hub_data_of_ones_own_is_hinted_at(places: Path, watched: Watched) -> None:
+    with pytest.raises(DataError, match="offline and not in the cache: nyu-mll/glue") as raised:
+        finetune.run(FinetuneConfig(task="sst2"), progress=watched)
+    assert "--task classification --data FILE --model builtin:minilm" in str(raised.value.hint)

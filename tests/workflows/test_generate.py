@@ -1,17 +1,18 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmctl import models
+from llmctl import models, runs
 from llmctl.config import GenerateConfig
 from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.inference import stream
 from llmctl.progress import SILENT, Silent
 from llmctl.workflows import generate
-from tests.tiny import byte_tokenizer, gpt2
+from tests.tiny import bert, byte_tokenizer, gpt2
 
 
 class Notes(Silent):
@@ -50,6 +51,21 @@ def run(model_dir: str, tmp_path: Path) -> Callable[..., tuple[generate.Generate
         return result, "".join(written), notes.said
 
     return call
+
+
+def test_a_model_that_answers_does_not_write(tmp_path: Path) -> None:
+    from transformers import BertForSequenceClassification
+
+    bert(byte_tokenizer(), BertForSequenceClassification, pad_token_id=0).save_pretrained(tmp_path / "judge")
+    with pytest.raises(ConfigError, match="is a BertForSequenceClassification: it cannot predict") as refused:
+        generate.check(GenerateConfig(prompt="hi", model=str(tmp_path / "judge")))
+    assert "llmctl predict" in str(refused.value.hint)
+    run = runs.create(tmp_path / "runs", "judge", recipe="", environment={"command": "finetune"})
+    shutil.copytree(tmp_path / "judge", run.model)
+    with pytest.raises(
+        RunError, match=r"no run in .* can do that; the newest, judge, was made by llmctl finetune"
+    ):
+        generate.check(GenerateConfig(prompt="hi", runs_dir=str(tmp_path / "runs")))
 
 
 def test_the_prompt_and_its_text_are_written_as_they_come(run: Callable[..., Any], model_dir: str) -> None:
@@ -184,7 +200,7 @@ def test_no_run_and_no_model_says_what_to_type(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run in") as caught:
         generate.check(GenerateConfig(prompt="The", runs_dir=str(tmp_path)))
     assert "llmctl pretrain" in (caught.value.hint or "")
-    assert "--model" in (caught.value.hint or "")
+    assert "name a model" in (caught.value.hint or "")
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:

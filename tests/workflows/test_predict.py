@@ -111,6 +111,39 @@ def test_bad_input_gets_one_message(
     assert message in str(raised.value)
 
 
+@pytest.fixture
+def pairs(tune: Any, places: Path, watched: Watched) -> str:
+    """A run that learnt from pairs of texts."""
+    rows = [("the plot was good", "the cast was good", "pos"), ("the plot was bad", "very bad", "neg")] * 5
+    data = write_csv(places / "pairs.csv", rows, "sentence1", "sentence2", "label")
+    return finetune.run(tune(data=str(data), max_steps=1, run_name="pairs"), progress=watched).run
+
+
+def test_a_model_of_pairs_takes_two_texts(pairs: str, places: Path, watched: Watched) -> None:
+    with pytest.raises(ConfigError, match="learnt from pairs of texts: the second is missing") as refused:
+        predict.check(PredictConfig(text="good", model=pairs))
+    assert "--text-pair" in str(refused.value.hint)
+    assert len(answers(watched, text="good", text_pair="very good", model=pairs)) == 1
+    single = jsonl(places / "single.jsonl", {"text": "good"})
+    with pytest.raises(DataError, match=r"single.jsonl: .* learnt from pairs of texts, there is no second"):
+        answers(watched, input_file=str(single), model=pairs)
+
+
+def test_what_the_model_does_not_take_is_refused(tuned: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--text-pair: .*tuned learnt from single texts"):
+        predict.check(PredictConfig(text="good", text_pair="fine", model="tuned"))
+    with pytest.raises(ConfigError, match=r"--question: .*tuned answers no questions"):
+        predict.check(PredictConfig(text="good", question="Why?", model="tuned"))
+    with pytest.raises(ConfigError, match="is a BertForSequenceClassification: it cannot tag words"):
+        predict.check(PredictConfig(text="good", task="ner", model="tuned"))
+
+
+def test_a_question_is_asked_for(base_model: Path) -> None:
+    with pytest.raises(ConfigError, match="a question is missing") as refused:
+        predict.check(PredictConfig(text="good", task="qa", model=str(base_model)))
+    assert "--question" in str(refused.value.hint)
+
+
 def test_text_that_is_not_utf_8_is_refused(tuned: Path, places: Path, watched: Watched) -> None:
     file = places / "latin.txt"
     file.write_bytes(b"fine\ncaf\xe9\n")

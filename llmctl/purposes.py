@@ -1,0 +1,124 @@
+"""What the architectures that ``transformers`` knows are made for.
+
+Its tables say which architecture has which head. They are read off its source text: to import them takes seconds,
+and a wrong word is to be answered at once.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llmctl.errors import ConfigError
+from llmctl.recipe import suggestion
+
+# objective -> the Auto class of its models
+MODEL_CLASSES = {
+    "clm": "AutoModelForCausalLM",
+    "chat": "AutoModelForCausalLM",
+    "seq2seq": "AutoModelForSeq2SeqLM",
+    "sequence_classification": "AutoModelForSequenceClassification",
+    "token_classification": "AutoModelForTokenClassification",
+    "question_answering": "AutoModelForQuestionAnswering",
+}
+
+
+class _Purpose(NamedTuple):
+    """What models of an Auto class do, and which architectures have such models.
+
+    Attributes:
+        table: names those that have the head.
+        does: ends "it cannot ...".
+        examples: names that would do.
+        unlike: table -> why the architectures in it are no such models, although they have the head.
+    """
+
+    table: str
+    does: str
+    examples: str
+    unlike: Mapping[str, str] = {}
+
+
+_PURPOSES = {
+    "AutoModelForCausalLM": _Purpose(
+        "CAUSAL_LM",
+        "predict a next token",
+        "gpt2, llama, qwen2, mistral",
+        {"SEQ_TO_SEQ_CAUSAL_LM": "is an encoder with a decoder", "MASKED_LM": "reads text both ways"},
+    ),
+    "AutoModelForSeq2SeqLM": _Purpose("SEQ_TO_SEQ_CAUSAL_LM", "write a text for a text", "t5, bart, marian"),
+    "AutoModelForSequenceClassification": _Purpose(
+        "SEQUENCE_CLASSIFICATION", "classify a text", "bert, roberta, modernbert"
+    ),
+    "AutoModelForTokenClassification": _Purpose(
+        "TOKEN_CLASSIFICATION", "tag words", "bert, roberta, modernbert"
+    ),
+    "AutoModelForQuestionAnswering": _Purpose(
+        "QUESTION_ANSWERING", "find an answer in a text", "bert, roberta, modernbert"
+    ),
+}
+_TABLE = re.compile(r"^MODEL_(?:FOR_)?(\w*?)_?MAPPING_NAMES = OrderedDict\((.*?)^\)", re.M | re.S)
+_ENTRY = re.compile(r'^ {8}\(\s*"([^"]+)"', re.M)
+
+
+def check_architecture(architecture: str, model_class: str = "AutoModelForCausalLM") -> None:
+    """Refuse a name that the library does not know, or that has no models of ``model_class``.
+
+    Raises:
+        ConfigError: with names that would do.
+    """
+    purpose = _PURPOSES[model_class]
+    if architecture not in set().union(*_tables().values()):
+        near = suggestion(architecture, architectures_for(model_class))
+        raise ConfigError(
+            f"unknown architecture {architecture!r}", hint=near or f"for example: {purpose.examples}"
+        )
+    if why := _unfit(architecture, purpose):
+        raise ConfigError(f"architecture {architecture!r} {why}", hint=f"for example: {purpose.examples}")
+
+
+def check_saved(name: str, config: Mapping[str, Any], model_class: str) -> None:
+    """Refuse a saved model whose family has no head of ``model_class``.
+
+    Args:
+        name: of the model, for the message.
+        config: its ``config.json``.
+
+    Raises:
+        ConfigError: naming the family. One that the library does not know is left to its loader.
+    """
+    family, purpose = config.get("model_type"), _PURPOSES[model_class]
+    if family not in set().union(*_tables().values()) or config.get("is_decoder"):
+        return
+    if why := _unfit(str(family), purpose):
+        raise ConfigError(f"{name} is a {family} model, which {why}", hint=f"for example: {purpose.examples}")
+
+
+def architectures_for(model_class: str) -> frozenset[str]:
+    """The architectures whose models have the head of an Auto class."""
+    return _tables()[_PURPOSES[model_class].table]
+
+
+def ability(model_class: str) -> str:
+    """What models of an Auto class do, to end "it cannot ..."."""
+    return _PURPOSES[model_class].does
+
+
+def _unfit(architecture: str, purpose: _Purpose) -> str | None:
+    for table, why in purpose.unlike.items():
+        if architecture in _tables()[table]:
+            return f"{why}: it cannot {purpose.does}"
+    return None if architecture in _tables()[purpose.table] else f"cannot {purpose.does}"
+
+
+@cache
+def _tables() -> Mapping[str, frozenset[str]]:
+    """Table -> architectures: ``CAUSAL_LM`` stands for ``MODEL_FOR_CAUSAL_LM_MAPPING_NAMES``."""
+    library = find_spec("transformers")
+    assert library
+    assert library.submodule_search_locations
+    source = Path(library.submodule_search_locations[0]) / "models" / "auto" / "modeling_auto.py"
+    tables = _TABLE.findall(source.read_text(encoding="utf-8"))
+    return {name: frozenset(_ENTRY.findall(body)) for name, body in tables}

@@ -1,0 +1,111 @@
+"""The model that a training is asked for: checked before its data is read, and again before it is encoded."""
+
+from importlib.util import find_spec
+
+from llmctl import runs
+from llmctl.config import FinetuneConfig, PretrainConfig
+from llmctl.errors import ConfigError
+from llmctl.limits import positions_in
+from llmctl.purposes import MODEL_CLASSES, check_architecture, check_saved
+
+TrainConfig = PretrainConfig | FinetuneConfig
+
+
+def check_new(config: TrainConfig, objective: str, architecture: str, *, block_size: int) -> None:
+    """Find what is wrong with a new model's shape and tokenizer without importing the heavy libraries.
+
+    Args:
+        objective: a key of ``llmctl.purposes.MODEL_CLASSES``.
+        block_size: the longest text that it is to read, in tokens.
+
+    Raises:
+        ConfigError: an unknown architecture, or one that is made for something else; sizes that do not fit.
+    """
+    from llmctl import tokenization
+    from llmctl.architectures import check_shape
+
+    check_architecture(architecture, MODEL_CLASSES[objective])
+    check_shape(config, block_size=block_size)
+    if not config.tokenizer:
+        tokenization.check(config, architecture)
+
+
+def check_loaded(config: TrainConfig, objective: str) -> int | None:
+    """Find what is wrong with ``config.model``, as far as its ``config.json`` tells without the heavy libraries.
+
+    Returns:
+        The longest text that it can read, in tokens; ``None``: that is not told, or not bounded.
+
+    Raises:
+        ConfigError, RunError: it is not there, or has no head for ``objective``, a key of ``MODEL_CLASSES``.
+    """
+    from llmctl import models
+
+    found = models.find_source(config.model or "", runs.runs_dir(config.runs_dir))
+    saved = models.plain_config(found)
+    if saved is None:
+        return None
+    check_saved(found.name, saved, MODEL_CLASSES[objective])
+    return positions_in(saved)
+
+
+def check_tokenizer(config: TrainConfig) -> None:
+    """Refuse a tokenizer that is not there.
+
+    Raises:
+        ConfigError, RunError: as ``models.find_source``.
+    """
+    from llmctl import models
+
+    if config.tokenizer:
+        models.find_source(config.tokenizer, runs.runs_dir(config.runs_dir))
+
+
+def check_optimiser(config: TrainConfig) -> None:
+    """Refuse an optimiser whose package is not installed.
+
+    Raises:
+        ConfigError: saying which package.
+    """
+    if config.optim.endswith("bit") and find_spec("bitsandbytes") is None:
+        raise ConfigError(
+            f"--optim {config.optim} needs a GPU and a package",
+            hint="pip install bitsandbytes, or leave the option out",
+        )
+
+
+def check_bf16(config: TrainConfig) -> None:
+    """Refuse bfloat16 where the library would, once all data is encoded.
+
+    Raises:
+        ConfigError: no accelerator here computes in it.
+    """
+    if not config.bf16:
+        return
+    from transformers.utils import is_torch_bf16_gpu_available, is_torch_xla_available
+
+    if not (is_torch_bf16_gpu_available() or is_torch_xla_available()):
+        raise ConfigError(
+            "--bf16: no GPU here computes in bfloat16", hint="leave it out: processors train in float32"
+        )
+
+
+def count_new(config: TrainConfig, objective: str, block_size: int) -> int:
+    """Parameters of the new model with the vocabulary that is asked for.
+
+    Raises:
+        ConfigError: sizes that the library refuses.
+    """
+    from llmctl.architectures import count_parameters
+
+    return count_parameters(
+        config, vocab_size=config.vocab_size, block_size=block_size, model_class=MODEL_CLASSES[objective]
+    )
+
+
+def cost(parameters: int) -> str:
+    """What training all weights of a model takes."""
+    from llmctl.architectures import TRAINING_BYTES_PER_PARAMETER
+
+    memory = parameters * TRAINING_BYTES_PER_PARAMETER / 2**20
+    return f"{memory:,.0f} MiB for weights, gradients and AdamW"
