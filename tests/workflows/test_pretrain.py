@@ -216,6 +216,14 @@ def test_bad_input_gets_one_message_and_leaves_no_model(
     assert not list(places.glob("runs/*/model"))
 
 
+def test_a_shape_that_the_library_refuses_is_known_before_the_text_is_encoded(
+    quick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrain.Pretraining, "prepare", lambda *_: pytest.fail("the text is encoded"))
+    with pytest.raises(ConfigError, match="architecture 'mamba2' refuses this shape"):
+        pretrain.run(quick(architecture="mamba2"), progress=SILENT)
+
+
 def test_a_vocabulary_beyond_the_models_is_refused(quick: Any, places: Path) -> None:
     pretrain.run(quick(vocab_size=300, run_name="small"), progress=SILENT)
     pretrain.run(quick(vocab_size=400, run_name="large"), progress=SILENT)
