@@ -45,7 +45,7 @@ def new_config(
 
     Args:
         shape: architecture and sizes; what is ``None`` comes from ``model_size``.
-        tokenizer: gives the ids of the special tokens.
+        tokenizer: gives the ids of the special tokens; ``None`` will do to count parameters.
         vocab_size: number of embeddings.
         block_size: longest text in tokens; the number of positions unless ``shape`` gives one.
         model_class: name of the ``transformers`` Auto class that the model will be of. For an encoder-decoder
@@ -63,7 +63,7 @@ def new_config(
     sizes = _seq2seq_settings if model_class == "AutoModelForSeq2SeqLM" else _stack_settings
     with shape_errors(architecture):
         settings = sizes(shape, default, vocab_size, shape.max_position_embeddings or block_size)
-        if model_class == "AutoModelForSeq2SeqLM":
+        if model_class == "AutoModelForSeq2SeqLM" and tokenizer is not None:
             settings |= _decoding_ids(default, ids)
         return AutoConfig.for_model(architecture, **{"tie_word_embeddings": True} | ids | settings)
 

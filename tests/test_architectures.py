@@ -61,7 +61,11 @@ def test_an_encoder_decoder_of_a_size_has_as_many_layers_as_a_single_stack() -> 
         config.decoder_ffn_dim,
         config.dropout,
     )
-    shape = ModelShape(architecture="t5", hidden_size=32, num_attention_heads=2)
+
+
+@pytest.mark.parametrize("architecture", ["t5", "mt5", "bart", "mbart", "marian", "pegasus"])
+def test_the_count_without_tokenizer_and_memory_is_the_models(architecture: str) -> None:
+    shape = ModelShape(architecture=architecture, hidden_size=32, num_attention_heads=2)
     counted = architectures.count_parameters(
         shape, vocab_size=300, block_size=32, model_class="AutoModelForSeq2SeqLM"
     )

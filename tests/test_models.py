@@ -165,9 +165,13 @@ def test_a_bare_name_may_be_the_hubs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("llmctl.hub.cached", lambda name, file: tmp_path if name == "gpt2" else None)
     assert models.find_source("gpt2", tmp_path).location == "gpt2"
     monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr("llmctl.hub.go_offline_if_unreachable", lambda: False)
     assert models.find_source("bert-base-uncased", tmp_path).location == "bert-base-uncased"
     with pytest.raises(ConfigError, match="no run or directory called 'gpt2_1'"):
         models.find_source("gpt2_1", tmp_path)
+    monkeypatch.setattr("llmctl.hub.go_offline_if_unreachable", lambda: True)
+    with pytest.raises(ConfigError, match="no run or directory called 'bert-base-uncased'"):
+        models.find_source("bert-base-uncased", tmp_path)
 
 
 def test_a_config_is_read_without_the_libraries(tmp_path: Path) -> None:

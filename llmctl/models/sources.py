@@ -47,7 +47,7 @@ class Source:
 
 
 def find_source(source: str, runs_dir: Path) -> Source:
-    """Tell what ``source`` names; nothing is loaded, and the Hub is not asked.
+    """Tell what ``source`` names; nothing is loaded.
 
     Raises:
         ConfigError: no such path, run or built-in; a bare name that is near to a run's or, offline, not in the cache.
@@ -85,8 +85,11 @@ def _check_bare_name(name: str, runs_dir: Path) -> None:
     Raises:
         ConfigError: naming the runs there are.
     """
+    could_be = _HUB_NAME.fullmatch(name)
+    if could_be and any(hub.cached(name, file) for file in ("config.json", "tokenizer_config.json")):
+        return
     near = suggestion(name, [run.name for run in runs.list_runs(runs_dir)])
-    if _HUB_NAME.fullmatch(name) and (hub.cached(name, "config.json") or not (near or hub.is_offline())):
+    if could_be and not near and not (hub.is_offline() or hub.go_offline_if_unreachable()):
         return
     offline = " (offline)" if hub.is_offline() else ""
     raise ConfigError(

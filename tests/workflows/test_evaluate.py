@@ -176,6 +176,12 @@ def test_a_head_for_another_problem_is_refused(
     tokenizer.save_pretrained(folder)
     with pytest.raises(ModelError, match="trained for regression, the task is classification"):
         judged(watched, model=str(folder), task="classification", data=str(reviews))
+    with pytest.raises(ConfigError, match="is a BertForSequenceClassification: it cannot tag words") as other:
+        evaluate.check(EvalConfig(model=str(folder), task="ner", data=str(reviews)))
+    assert f"llmctl finetune --task ner --model {folder}" in str(other.value.hint)
+    with pytest.raises(ConfigError, match="it cannot predict a next token") as textual:
+        evaluate.check(EvalConfig(model=str(folder)))
+    assert f"llmctl eval {folder} --task TASK" in str(textual.value.hint)
 
 
 def test_tags_that_mark_no_entities_are_judged_as_in_training(
