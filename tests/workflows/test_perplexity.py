@@ -143,7 +143,7 @@ def test_a_model_that_is_no_run_leaves_nothing_behind(
         ({"max_length": 16, "stride": 17}, "stride 17 is longer than max_length 16"),
         ({"split": "dev"}, "no split 'dev'"),
         ({"split": "test"}, "has no test split"),
-        ({"max_length": 65}, "max_length is 65, the model has 64 positions"),
+        ({"max_length": 65}, "max_length 65 is beyond the model's 64 positions"),
         ({"data": "none.txt"}, "none.txt"),
         ({"model": "./none"}, "no such model directory"),
     ],
