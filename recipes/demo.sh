@@ -12,6 +12,6 @@ echo "== 2 of 3: how well it reads stories that it has never seen"
 llmctl eval "$runs/$name"
 echo
 echo "== 3 of 3: a story of its own"
-llmctl generate "Once upon a time" --model "$runs/$name" --temperature 0.5 --seed 1 --max-new-tokens 300
+llmctl generate "Once upon a time" --model "$runs/$name" --temperature 0.5 --seed 1
 echo
 echo "More: llmctl generate \"Once upon a time\"   (in this shell: .venv/bin/llmctl)"

@@ -219,13 +219,16 @@ def test_a_staged_directory_is_complete_or_absent(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_gguf_model_is_read_and_can_be_saved(tmp_path: Path) -> None:
+def test_a_gguf_model_is_read_without_a_word_and_can_be_saved(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("gguf")
     try:
         models.find_source("builtin:smollm2", tmp_path)
     except ConfigError:
         pytest.skip("builtin:smollm2 is not installed")
     loaded = models.load_causal_lm("builtin:smollm2", runs_dir=tmp_path)
+    assert "".join(capfd.readouterr()) == ""
     assert loaded.model.dtype == torch.float32
     ids = loaded.tokenizer("The capital of France is", return_tensors="pt").input_ids
     with torch.no_grad():

@@ -218,9 +218,11 @@ class ExportConfig:
 class GenerateConfig:
     """``llmctl generate``."""
 
-    prompt: str | None = io_option(None, "text to go on from", argument=True)
+    prompt: str | None = io_option(
+        None, "text to go on from; a model with a chat template answers it", argument=True
+    )
     input_file: Name | None = io_option(
-        None, "prompts: a .txt file with one a line, or .jsonl with the key 'prompt'", path=True
+        None, "prompts: a .txt file with one a line, or .jsonl with the key 'prompt' or 'messages'", path=True
     )
     output_file: Name | None = io_option(None, "where the texts go, as JSONL; must not exist", path=True)
     batch_size: Count = io_option(8, "prompts of input_file continued at once", unit="prompts")
@@ -230,7 +232,10 @@ class GenerateConfig:
         default_text="the newest run that can generate",
         path=True,
     )
-    max_new_tokens: Count = generation_option(200, "length of the continuation", unit="tokens")
+    raw: bool = generation_option(
+        False, "go on from the prompt as plain text, whatever the model's chat template"
+    )
+    max_new_tokens: Count = generation_option(400, "longest continuation", unit="tokens")
     temperature: NonNegative = generation_option(
         0.8, "0: always the likeliest token; 1: the model's own odds"
     )

@@ -35,11 +35,10 @@ _SORTED_BATCHES = 16  # prompts of like length are looked for among this many ba
 def stream(
     model: Any,
     tokenizer: Any,
-    prompt: str,
+    prompt: Prompt,
     settings: GenerateConfig,
     *,
     seed: int,
-    progress: Progress = SILENT,
 ) -> Generator[str, None, Continuation]:
     """Yield the continuation of ``prompt`` as it is written, in pieces of whole characters, and return it whole.
 
@@ -54,7 +53,7 @@ def stream(
         ConfigError: the prompt is empty, or longer than the model's positions.
         ModelError: the model's output is not a number, or the tokenizer is another model's.
     """
-    row = make_rows(model, tokenizer, [Prompt(prompt)], settings, seed, progress)[0]
+    row = make_rows(model, tokenizer, [prompt], settings, seed)[0]
     return _streamed(model, row, settings)
 
 
@@ -85,7 +84,7 @@ def generate_batch(
     Raises:
         ConfigError, ModelError: as :func:`stream`; all prompts are checked before the first text is asked for.
     """
-    rows = make_rows(model, tokenizer, prompts, settings, seed, progress)
+    rows = make_rows(model, tokenizer, prompts, settings, seed)
     return _written(model, rows, settings, progress)
 
 

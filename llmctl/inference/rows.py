@@ -12,7 +12,6 @@ from llmctl.config import GenerateConfig
 from llmctl.errors import ConfigError
 from llmctl.inference.text import Detokenizer, StopCutter
 from llmctl.limits import check_ids, num_positions
-from llmctl.progress import Progress
 
 FinishReason = Literal["eos", "stop", "length"]
 
@@ -22,6 +21,8 @@ class Prompt(NamedTuple):
 
     text: str
     where: str = "the prompt"
+    rendered: bool = False
+    """By a chat template, which puts the special tokens into it."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,12 @@ def make_rows(
     prompts: Sequence[Prompt],
     settings: GenerateConfig,
     seed: int,
-    progress: Progress,
 ) -> list[Row]:
     """One row a text: ``num_return_sequences`` for each prompt, one after the other."""
     positions = num_positions(model)
     eos = _eos(model, tokenizer)
     seen: Counter[str] = Counter()
-    rows, cut = [], 0
+    rows = []
     for prompt in prompts:
         ids = _encode(tokenizer, prompt)
         check_ids(model, max(ids) + 1)
@@ -107,18 +107,11 @@ def make_rows(
                     hint="shorten the prompt",
                 )
             limit = min(limit, positions - len(ids) + 1)  # the last token is written, but never read
-            cut += limit < settings.max_new_tokens
         for _ in range(settings.num_return_sequences):
             own_seed = _seed(seed, prompt.text, seen[prompt.text])
             seen[prompt.text] += 1
             row = Row(prompt.text, ids, tokenizer, eos=eos, stop=settings.stop, limit=limit, seed=own_seed)
             rows.append(row)
-    if cut:
-        which = "" if len(prompts) == 1 else f"{cut:,} of {len(prompts):,} prompts: "
-        progress.note(
-            f"{which}the model's {positions:,} positions end the text before "
-            f"{settings.max_new_tokens:,} new tokens"
-        )
     return rows
 
 
@@ -127,9 +120,11 @@ def _encode(tokenizer: Any, prompt: Prompt) -> list[int]:
     if not prompt.text:
         raise ConfigError(_is_empty(prompt))
     text: list[int] = tokenizer(prompt.text, add_special_tokens=False)["input_ids"]
-    ids: list[int] = tokenizer(prompt.text)["input_ids"]
     if not text:
         raise ConfigError(_is_empty(prompt))
+    if prompt.rendered:
+        return text
+    ids: list[int] = tokenizer(prompt.text)["input_ids"]
     begin = next((i for i in range(len(ids)) if ids[i : i + len(text)] == text), 0)
     return ids[: begin + len(text)]
 

@@ -157,8 +157,10 @@ def _find_builtin(source: str) -> Source:
 
 def hide_bars() -> None:
     """Hide the bars that transformers draws over its own files; those of downloads stay."""
+    from transformers import modeling_gguf_pytorch_utils as gguf
     from transformers.utils import logging
 
+    gguf.tqdm = logging.tqdm  # it draws with plain tqdm, which no hook reaches
     logging.set_tqdm_hook(lambda factory, args, kwargs: logging.EmptyTqdm(*args, **kwargs))
 
 

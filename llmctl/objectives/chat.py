@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from llmctl import models
 from llmctl.errors import DataError
 from llmctl.metrics import Scores, compute
-from llmctl.objectives.chat_template import ChatTemplate, RefusedError, give_template
+from llmctl.objectives.chat_template import give_template, stop_at_turns
 from llmctl.objectives.conversations import ConversationFeatures, encode_conversations, segments
 from llmctl.objectives.features import pad, padding_id
 from llmctl.objectives.next_token import IGNORED, cross_entropy, logits_at_targets
@@ -88,22 +88,7 @@ class Chat(TaskObjective):
         models.check_causal(model, f"a {model.config.model_type} model")
         if self.packing:
             check_packing(model)
-        end = self._end_of_turn()
-        known = model.generation_config.eos_token_id
-        ends = [known] if isinstance(known, int) else list(known or [])
-        if end is not None and end not in ends:
-            model.generation_config.eos_token_id = [*ends, end] if ends else end
-
-    def _end_of_turn(self) -> int | None:
-        """The token that ends what the assistant says; ``None`` where none does."""
-        template = ChatTemplate(self.tokenizer)
-        try:
-            found = template.render([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
-        except RefusedError:
-            return None
-        said = "".join(found.text[begin:end] for begin, end in found.turns)
-        mark = next((mark for mark in template.marks if said.endswith(mark)), None)
-        return None if mark is None else int(self.tokenizer.convert_tokens_to_ids(mark))
+        stop_at_turns(model, self.tokenizer)
 
     def account(self, splits: Mapping[str, "Examples"], progress: Progress) -> None:
         """Messages of each split, and one conversation with what is learnt of it."""

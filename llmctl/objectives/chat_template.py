@@ -122,6 +122,15 @@ class ChatTemplate:
                 turns = [turn for place in said if (turn := self._turn_or_none(text, messages, place))]
         return Rendered(text, turns, max(0, len(said) - len(turns)))
 
+    def prompt(self, messages: Sequence[Message]) -> str:
+        """Write a conversation down up to where the assistant's answer begins.
+
+        Raises:
+            RefusedError, ModelError: as :meth:`render`.
+        """
+        with _time_limit():
+            return self._written(messages, prompt=True)[0]
+
     def _turn_or_none(self, text: str, messages: Sequence[Message], place: int) -> tuple[int, int] | None:
         try:
             return self._turn(text, messages, place)
@@ -171,6 +180,28 @@ class ChatTemplate:
         if len(text) > MAX_ADDED + 4 * sum(len(message["content"]) for message in messages):
             raise ModelError(f"the model's chat template makes {len(text):,} characters of one conversation")
         return text, list(turns[0]) if turns else []
+
+
+def stop_at_turns(model: Any, tokenizer: Any) -> None:
+    """Have the model's ``generate`` stop where the assistant's turn ends, if there is a token that ends it.
+
+    Raises:
+        ModelError: the chat template cannot be used.
+    """
+    template = ChatTemplate(tokenizer)
+    try:
+        found = template.render([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
+    except RefusedError:
+        return
+    said = "".join(found.text[begin:end] for begin, end in found.turns)
+    mark = next((mark for mark in template.marks if said.endswith(mark)), None)
+    if mark is None:
+        return
+    known = model.generation_config.eos_token_id
+    ends = [known] if isinstance(known, int) else list(known or [])
+    end = int(tokenizer.convert_tokens_to_ids(mark))
+    if end not in ends:
+        model.generation_config.eos_token_id = [*ends, end] if ends else end
 
 
 @contextmanager

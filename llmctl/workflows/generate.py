@@ -3,22 +3,23 @@
 import json
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
 from llmctl.config import GenerateConfig
-from llmctl.errors import ConfigError, DataError
+from llmctl.errors import ConfigError
 from llmctl.progress import Progress
+from llmctl.workflows.prompts import Asked, as_read, check_given, read_asked
 
 if TYPE_CHECKING:
-    from llmctl.inference import Continuation
-    from llmctl.models import Source
+    from llmctl.inference import Continuation, Prompt
+    from llmctl.models import LoadedModel, Source
 
 Write = Callable[[str], object]
-PROMPT_FILES = (".txt", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def check(config: GenerateConfig) -> None:
     """
     from llmctl import heads
 
-    _check_input(config)
+    check_given(config)
     if config.output_file is not None:
         _check_output(Path(config.output_file))
     if config.num_return_sequences > 1:
@@ -65,18 +66,18 @@ def check(config: GenerateConfig) -> None:
 
 
 def run(config: GenerateConfig, *, progress: Progress, write: Write) -> GenerateResult:
-    """Go on from the prompt, or from each prompt of a file.
+    """Go on from the prompt, or from each prompt of a file; a chat model answers it.
 
     Args:
-        write: gets what belongs on standard output. For a prompt, the prompt and its text, piece by piece as
-            it is written; several texts are parted by an empty line, and ``progress`` is told which comes.
-            For prompts of a file without an ``output_file``, a JSON line for each text.
+        write: gets what belongs on standard output. For a prompt, its text, piece by piece as it is written, with
+            the prompt before it unless it is answered; several texts are parted by an empty line, and ``progress``
+            is told which comes. For prompts of a file without an ``output_file``, a JSON line for each text.
 
     Raises:
         ConfigError, RunError, DataError, ModelError: as :func:`check`, and what only prompts and model tell.
     """
     check(config)
-    prompts = [(config.prompt, "the prompt")] if config.prompt else _read_prompts(config, progress)
+    asked = read_asked(config, progress)
     began = time.monotonic()
     from llmctl import inference, models
 
@@ -85,17 +86,23 @@ def run(config: GenerateConfig, *, progress: Progress, write: Write) -> Generate
     progress.note(
         f"model: {loaded.source.name}" + ("" if config.model else " (the newest run that can generate)")
     )
+    prompts = as_read(asked, loaded, raw=config.raw, progress=progress)
     seed = _seed(config)
-    if config.input_file or config.output_file:
-        asked = [inference.Prompt(*prompt) for prompt in prompts]
+    in_lines = bool(config.input_file or config.output_file)
+    if in_lines:
         found = inference.generate_batch(
-            loaded.model, loaded.tokenizer, asked, config, seed=seed or 0, progress=progress
+            loaded.model, loaded.tokenizer, prompts, config, seed=seed or 0, progress=progress
         )
         _tell_seed(config, seed, progress)
-        count, texts = _write_lines((item.to_json() for item in found), config.output_file, write), []
     else:
-        texts = [item.to_json() for item in _texts(loaded, prompts[0][0], config, seed, progress, write)]
-        count = len(texts)
+        found = _shown(loaded, prompts[0], config, seed, progress, write)
+    cut: Counter[str] = Counter()
+    records = _records(found, asked, config, cut)
+    texts = [] if in_lines else list(records)
+    count = _write_lines(records, config.output_file, write) if in_lines else len(texts)
+    for where, number in cut.items():
+        which, what = ("", "the text") if count == 1 else (f"{number:,} of {count:,} texts ", "they")
+        progress.note(f"{which}stopped at {where}: {what} may go on")
     return GenerateResult(
         model=loaded.source.name,
         seed=seed,
@@ -119,30 +126,49 @@ def _source(config: GenerateConfig) -> "Source":
     return models.find_source(str(newest.path), root)
 
 
-def _texts(
-    loaded: Any, prompt: str, config: GenerateConfig, seed: int | None, progress: Progress, write: Write
+def _records(
+    found: Iterable["Continuation"], asked: Sequence[Asked], config: GenerateConfig, cut: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    """What a line of an output file has of each text; ``cut`` counts what stopped those that did not end."""
+    each = config.num_return_sequences
+    for index, item in enumerate(found):
+        if item.finish_reason == "length":
+            by_choice = item.num_tokens == config.max_new_tokens
+            cut[
+                f"--max-new-tokens {config.max_new_tokens}" if by_choice else "the model's last position"
+            ] += 1
+        number = {"number": index % each + 1} if each > 1 else {}
+        yield {**item.to_json(), "prompt": asked[index // each].given, **number}
+
+
+def _shown(
+    loaded: "LoadedModel",
+    prompt: "Prompt",
+    config: GenerateConfig,
+    seed: int | None,
+    progress: Progress,
+    write: Write,
 ) -> Iterator["Continuation"]:
     """Write the texts of one prompt, the only one as it comes, and yield each when it is complete."""
     from llmctl import inference
 
     model, tokenizer, count = loaded.model, loaded.tokenizer, config.num_return_sequences
+    before = "" if prompt.rendered else prompt.text
     if count == 1:
-        pieces = inference.stream(model, tokenizer, prompt, config, seed=seed or 0, progress=progress)
+        pieces = inference.stream(model, tokenizer, prompt, config, seed=seed or 0)
         _tell_seed(config, seed, progress)
-        yield _as_it_comes(pieces, prompt, write)
+        yield _as_it_comes(pieces, before, write)
         return
-    asked = [inference.Prompt(prompt)]
-    found = inference.generate_batch(model, tokenizer, asked, config, seed=seed or 0, progress=progress)
+    found = inference.generate_batch(model, tokenizer, [prompt], config, seed=seed or 0, progress=progress)
     _tell_seed(config, seed, progress)
     for number, item in enumerate(found, start=1):
         progress.note(f"--- {number} of {count}")
-        write(prompt + item.text + ("\n\n" if number < count else "\n"))
+        write(before + item.text + ("\n\n" if number < count else "\n"))
         yield item
 
 
-def _as_it_comes(pieces: Generator[str, None, "Continuation"], prompt: str, write: Write) -> "Continuation":
-    """Write the prompt, when there is something to follow it, and the pieces; return what they came to."""
-    before = prompt
+def _as_it_comes(pieces: Generator[str, None, "Continuation"], before: str, write: Write) -> "Continuation":
+    """Write ``before``, when there is something to follow it, and the pieces; return what they came to."""
     while True:
         try:
             piece = next(pieces)
@@ -159,71 +185,6 @@ def _check_output(path: Path) -> None:
         raise ConfigError(f"output file exists: {path}", hint="name a new --output-file")
     if not path.parent.is_dir():
         raise ConfigError(f"no such directory: {path.parent}", hint="make it first")
-
-
-def _check_input(config: GenerateConfig) -> None:
-    if config.prompt is None and config.input_file is None:
-        raise ConfigError("no prompt", hint='llmctl generate "Once upon a time", or --input-file FILE')
-    if config.prompt is not None and config.input_file is not None:
-        raise ConfigError("both a prompt and an input file", hint="give one of them")
-    if config.prompt == "":
-        raise ConfigError("the prompt is empty", hint='llmctl generate "Once upon a time"')
-    if config.input_file is not None:
-        path = Path(config.input_file)
-        if not path.is_file():
-            raise ConfigError(f"no such file: {path}", hint="check --input-file")
-        if path.suffix not in PROMPT_FILES:
-            raise ConfigError(
-                f"{path}: prompts are read from .txt (one a line) or .jsonl (key 'prompt')",
-                hint="rename the file",
-            )
-
-
-def _read_prompts(config: GenerateConfig, progress: Progress) -> list[tuple[str, str]]:
-    """Return each prompt of the input file with its place, ``prompts.txt:3``; empty lines are told.
-
-    Raises:
-        DataError: a line is not UTF-8, not JSON or has no prompt; or there is no prompt at all.
-    """
-    path = Path(config.input_file or "")
-    prompts, skipped = [], 0
-    try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
-    for number, raw in enumerate(lines, start=1):
-        where = f"{path}:{number}"
-        try:
-            line = raw.decode("utf-8").removesuffix("\r")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{where}: byte {raw[error.start]:#04x} is not UTF-8", hint="save the file as UTF-8"
-            ) from error
-        if line.strip():
-            prompts.append((_prompt_of(line, where) if path.suffix == ".jsonl" else line, where))
-        elif number < len(lines):  # what follows the last line end is no line
-            skipped += 1
-    if skipped:
-        progress.note(f"{path}: skipped {skipped:,} empty line{'s' if skipped > 1 else ''}")
-    if not prompts:
-        raise DataError(f"{path}: no prompts", hint="write one on each line")
-    return prompts
-
-
-def _prompt_of(line: str, where: str) -> str:
-    try:
-        found = json.loads(line)
-    except ValueError as error:
-        column = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DataError(f"{where}: invalid JSON{column}", hint="one JSON object a line") from error
-    if not isinstance(found, dict) or "prompt" not in found:
-        keys = ", ".join(found) if isinstance(found, dict) else type(found).__name__
-        raise DataError(f"{where}: no key 'prompt'; found: {keys}", hint='{"prompt": "Once upon a time"}')
-    if not isinstance(found["prompt"], str):
-        raise DataError(f"{where}: 'prompt' is {json.dumps(found['prompt'])[:40]}, expected a string")
-    if not found["prompt"]:
-        raise DataError(f"{where}: the prompt is empty")
-    return found["prompt"]
 
 
 def _seed(config: GenerateConfig) -> int | None:

@@ -8,9 +8,8 @@ from transformers import MambaConfig, MambaForCausalLM
 from llmctl.config import GenerateConfig
 from llmctl.errors import ConfigError, ModelError
 from llmctl.inference import Continuation, Prompt, generate_batch, stream
-from llmctl.inference.rows import Row
-from llmctl.progress import Silent
-from tests.tiny import EOS, POSITIONS, VOCABULARY, byte_tokenizer, gpt2, llama
+from llmctl.inference.rows import Row, make_rows
+from tests.tiny import BOS, EOS, POSITIONS, VOCABULARY, byte_tokenizer, gpt2, llama
 
 PROMPTS = ["Once upon a time", "The", "A cat sat on", "The end of it", "x"]
 
@@ -20,7 +19,7 @@ def settings(**changes: Any) -> GenerateConfig:
 
 
 def whole(model: Any, tokenizer: Any, prompt: str, config: GenerateConfig, seed: int = 0) -> str:
-    return "".join(stream(model, tokenizer, prompt, config, seed=seed))
+    return "".join(stream(model, tokenizer, Prompt(prompt), config, seed=seed))
 
 
 def batch(
@@ -125,21 +124,24 @@ def test_a_stop_string_ends_the_text_on_both_roads(model: Any, tokenizer: Any) -
     assert (found.text, found.finish_reason) == (expected, "stop")
 
 
-def test_the_positions_are_the_limit_and_it_is_told(model: Any, tokenizer: Any) -> None:
+def test_the_positions_are_the_limit(model: Any, tokenizer: Any) -> None:
     model.generation_config.eos_token_id = VOCABULARY  # never written
-    said: list[str] = []
-    progress = Silent()
-    progress.note = said.append  # type: ignore[method-assign]
-    prompts = [Prompt("x" * POSITIONS), Prompt("y" * 60), Prompt("z")]
-    found = list(
-        generate_batch(model, tokenizer, prompts, settings(max_new_tokens=10), seed=0, progress=progress)
-    )
+    prompts = ["x" * POSITIONS, "y" * 60, "z"]
+    found = batch(model, tokenizer, prompts, settings(max_new_tokens=10))
     assert [item.num_tokens for item in found] == [1, 5, 10]
     assert {item.finish_reason for item in found} == {"length"}
-    assert said == ["2 of 3 prompts: the model's 64 positions end the text before 10 new tokens"]
-    assert [whole(model, tokenizer, prompt.text, settings(max_new_tokens=10)) for prompt in prompts] == [
+    assert [whole(model, tokenizer, prompt, settings(max_new_tokens=10)) for prompt in prompts] == [
         item.text for item in found
     ]
+
+
+def test_a_rendered_prompt_is_read_as_it_is(model: Any) -> None:
+    tokenizer = byte_tokenizer(adds_bos=True)
+    rendered, plain = (
+        make_rows(model, tokenizer, [Prompt("<s>a", rendered=rendered)], settings(), 0)[0].prompt_ids
+        for rendered in (True, False)
+    )
+    assert plain == [BOS, *rendered]
 
 
 def test_a_model_without_a_key_value_cache_is_read_again(tokenizer: Any, tokens: list[int]) -> None:
