@@ -29,7 +29,7 @@ GENERATE = Verb(
     examples=(
         'llmctl generate "Once upon a time"                          # the newest run',
         'llmctl generate "Once upon a time" --temperature 0 --model runs/stories',
-        'llmctl generate "Who are you?" --model builtin:smollm2        # a chat model answers; --raw: goes on',
+        'llmctl generate "Who are you?" --model builtin:smollm2      # a chat model answers; --raw: goes on',
         "llmctl generate --input-file prompts.jsonl --output-file texts.jsonl --batch-size 16",
     ),
 )

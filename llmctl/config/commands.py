@@ -187,7 +187,9 @@ class PredictConfig(TaskSettings):
     task: Name | None = task_option(
         None, "kind of problem, where the model does not tell it: classification, ner, qa, ..."
     )
-    per_device_eval_batch_size: Count = io_option(32, "inputs answered at once", unit="inputs")
+    per_device_eval_batch_size: Count | None = io_option(
+        None, "inputs answered at once", unit="inputs", default_text="the run's, else 32"
+    )
     bf16: bool = hardware_option(False, "compute in bfloat16")
     runs_dir: Name | None = runs_dir_option()
 

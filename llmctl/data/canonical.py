@@ -15,10 +15,10 @@ Convert = Callable[[int, Row], list[Any] | None]
 """A row and its number to the canonical values, in the order of :func:`roles_of`; None where it is left out."""
 
 
-def roles_of(kind: str, columns: Columns) -> list[str]:
+def roles_of(kind: str, columns: Columns, *, labelled: bool) -> list[str]:
     """The canonical columns that a table with these columns gives."""
     found = set(columns.roles)
-    if columns.languages:
+    if columns.languages and labelled:
         found.add("target")
     if columns.indicators:
         found.add("label")
@@ -38,8 +38,8 @@ def converter(kind: str, table: Table, columns: Columns, findings: Findings, *, 
     makers: dict[str, Callable[[], Convert]] = {
         "ner": lambda: _tagged(table, columns, findings),
         "qa": lambda: _questions(table, columns, findings),
-        "summarization": lambda: _written(table, columns, findings),
-        "translation": lambda: _written(table, columns, findings),
+        "summarization": lambda: _written(table, columns, findings, labelled),
+        "translation": lambda: _written(table, columns, findings, labelled),
         "chat": lambda: _conversations(table, columns, findings, labelled),
         "classification": lambda: _texts(table, columns, findings, class_label(table, columns, findings)),
         "regression": lambda: _texts(table, columns, findings, number_label(table, columns, findings)),
@@ -144,7 +144,7 @@ def _questions(table: Table, columns: Columns, findings: Findings) -> Convert:
     return convert
 
 
-def _written(table: Table, columns: Columns, findings: Findings) -> Convert:
+def _written(table: Table, columns: Columns, findings: Findings, labelled: bool) -> Convert:
     source, target = columns.roles["text"], columns.roles.get("target")
 
     def both(number: int, row: Row) -> tuple[str, Any]:
@@ -163,7 +163,7 @@ def _written(table: Table, columns: Columns, findings: Findings) -> Convert:
         if not text or text.isspace():
             findings.left_out.add("empty text", table.place(number))
             return None
-        if target is None and columns.languages is None:
+        if not labelled:
             return [text]
         if written is None:
             findings.unlabelled.add("", table.place(number))

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ FLAGS: dict[str, dict[str, str]] = {
 FLAGS["regression"] = FLAGS["multilabel"] = FLAGS["classification"]
 FLAGS["translation"] = FLAGS["summarization"]
 
-LABELS = {"label", "answers", "target", "completion"}
-"""The roles that an example to predict for can do without."""
+LABELS = {"label", "answers", "answer_start", "target", "completion"}
+"""The roles that an example to predict for does without."""
 
 _LONG_LABEL = 64
 _ROWS_A_CLASS = 4  # as many show that a column holds classes, and that the first row's cell is none
@@ -56,6 +56,14 @@ class Columns:
     def needed(self) -> list[str]:
         """Every column that is read."""
         return list(dict.fromkeys([*self.roles.values(), *self.indicators]))
+
+    def without_labels(self) -> "Columns":
+        """What is read of examples to predict for."""
+        roles, inferred = (
+            {role: column for role, column in found.items() if role not in LABELS}
+            for found in (self.roles, self.inferred)
+        )
+        return replace(self, roles=roles, indicators=(), inferred=inferred)
 
     def told(self, table: Table) -> str | None:
         """What was inferred, in a line; ``None`` where it goes without saying."""
@@ -113,7 +121,7 @@ def choose_columns(table: Table, config: TaskData, task: Task, *, labelled: bool
     """The columns of a table that hold what the task's examples consist of.
 
     Args:
-        labelled: whether the labels must be there.
+        labelled: whether labels are needed; if not, none are chosen.
 
     Raises:
         DataError: a column that was asked for is not there, or a needed one is not found.
@@ -136,7 +144,7 @@ def choose_columns(table: Table, config: TaskData, task: Task, *, labelled: bool
         needs.discard("label")
     for role in sorted(needs - set(found.roles) - (set() if labelled else LABELS)):
         _refuse(table, task, role)
-    return found
+    return found if labelled else found.without_labels()
 
 
 def _refuse(table: Table, task: Task, role: str) -> None:

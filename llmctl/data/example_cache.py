@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl.config import TaskData
 from llmctl.data.canonical import converter, roles_of
-from llmctl.data.columns import FLAGS, LABELS, choose_columns
+from llmctl.data.columns import FLAGS, choose_columns
 from llmctl.data.findings import Findings
 from llmctl.data.splits import Split
 from llmctl.data.tables import Table
@@ -23,7 +23,7 @@ from llmctl.tasks import Task
 if TYPE_CHECKING:
     import pyarrow
 
-_FORMAT = 1  # part of every key: raise it when the same files give other examples
+_FORMAT = 2  # part of every key: raise it when the same files give other examples
 _ROWS_AT_ONCE = 1024
 
 
@@ -49,7 +49,6 @@ class Entry:
     unlabelled: int
     first_unlabelled: str
     notes: list[str]
-    label_columns: tuple[str, ...] = field(default=tuple(sorted(LABELS)))
 
     def table(self) -> "pyarrow.Table":
         """The examples, memory-mapped."""
@@ -166,7 +165,7 @@ def _examples(
         columns = choose_columns(table, config, task, labelled=labelled)
         if told := columns.told(table):
             tell(told)
-        roles = roles_of(task.kind, columns)
+        roles = roles_of(task.kind, columns, labelled=labelled)
         if not reading.places:
             reading.roles = roles
             reading.label_names = columns.indicators or _declared(table, columns.roles.get("label"))
@@ -218,8 +217,6 @@ def _meta(split: Split[Any], task: Task, reading: _Reading, path: Path) -> dict[
     first = findings.unlabelled.first.get("", "")
     # A label of -1, or no answer, means nothing where there is no other in the whole split.
     if findings.placeholders + unlabelled == reading.num_examples:
-        unlabelled = reading.num_examples
-    if not LABELS & set(reading.roles) and task.kind != "chat":
         unlabelled = reading.num_examples
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:32]

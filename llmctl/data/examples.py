@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl.config import TaskData
 from llmctl.data.columns import NoLabelsError
-from llmctl.data.example_cache import Entry, kept
+from llmctl.data.example_cache import kept
 from llmctl.data.example_sources import check_examples_source, example_splits, source_of
 from llmctl.data.files import SourceFile
 from llmctl.data.splits import (
@@ -18,7 +18,6 @@ from llmctl.data.splits import (
     Split,
     drawn_by_class,
     load_splits,
-    many,
     number_held_out,
     parts_of,
     tell_held_out,
@@ -151,8 +150,7 @@ def load_examples(
     Args:
         wanted: the splits to return, where there are such; the others are not read.
         cache_dir: keeps the examples, so that the next call with the same data reads no source.
-        labelled: whether a split must have labels; if not, a label that is missing anywhere means that the
-            split has none.
+        labelled: whether labels are read, which every example must have; if not, they play no part.
 
     Raises:
         ConfigError: as :func:`check_examples_source`; a subset or split that is not there.
@@ -221,22 +219,18 @@ class _Loader:
                 f"{split.name}: {rows} no label (first: {entry.first_unlabelled})",
                 hint="label or remove them, or name another column",
             )
-        return self._examples(split, entry)
+        return Examples(
+            split.name,
+            entry.table(),
+            entry.label_names,
+            entry.fingerprint,
+            split.files,
+            self.labelled,
+            entry.places,
+        )
 
     def _tell_unlabelled(self, split: Split[Any]) -> None:
         self.progress.note(f"{split.name}: unlabelled, so it is not used")
-
-    def _examples(self, split: Split[Any], entry: Entry) -> Examples:
-        table = entry.table()
-        labelled = not entry.unlabelled
-        if not labelled:
-            if entry.unlabelled < entry.num_examples:
-                some = f"{entry.unlabelled:,} of {many(entry.num_examples, 'example')}"
-                self.progress.note(f"{split.name}: {some} have no label: all labels are ignored")
-            table = table.drop_columns([name for name in entry.label_columns if name in table.column_names])
-        return Examples(
-            split.name, table, entry.label_names, entry.fingerprint, split.files, labelled, entry.places
-        )
 
     def hold_out(self, split: Split[Any]) -> dict[str, Examples]:
         """Training and validation examples of a split that has no other to be judged by."""

@@ -29,7 +29,7 @@ def recipe_of(run_dir: RunDir | None) -> FinetuneConfig | None:
     return resolve(FinetuneConfig, run_dir.recipe, {})
 
 
-def with_given(settings: SettingsT, config: EvalConfig) -> SettingsT:
+def with_given(settings: SettingsT, config: EvalConfig | PredictConfig) -> SettingsT:
     """``settings``, a config, with every field of the same name that ``config`` has off its default."""
     names = {item.name for item in fields(settings)}  # type: ignore[arg-type]
     given = {

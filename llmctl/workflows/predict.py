@@ -3,16 +3,16 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
-from llmctl.config import FinetuneConfig, PredictConfig, TaskData, TaskSettings
+from llmctl.config import FinetuneConfig, PredictConfig, TaskData
 from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.progress import Progress
 from llmctl.tasks import KINDS, Task, find_task
-from llmctl.workflows.judged import load_judged, recipe_of
+from llmctl.workflows.judged import load_judged, recipe_of, with_given
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PredictResult:
-    """The answers, a mapping an input: the input itself, ``predicted`` or ``entities``, ``probability``, ..."""
+    """The answers, a mapping an input: the input itself, ``predicted`` or ``entities``, ``probability``, ...
+
+    Those to many inputs have the ``line`` where the input stands: inputs without text have no answer.
+    """
 
     model: str
     kind: str
@@ -94,8 +97,11 @@ def run(config: PredictConfig, *, progress: Progress) -> PredictResult:
             f"{examples.name}: {source.name} learnt from pairs of texts, there is no second",
             hint="call its column text_pair",
         )
-    model, objective = load_judged(source, task, _settings(config, recipe), config)
+    model, objective = load_judged(source, task, with_given(recipe or FinetuneConfig(), config), config)
     answers = list(_answers(objective, model, examples, progress))
+    if config.text is None:
+        lines = examples.column("line")
+        answers = [{"line": line, **answer} for line, answer in zip(lines, answers, strict=True)]
     if config.output_file:
         _write(Path(config.output_file), answers)
     return PredictResult(source.name, task.kind, answers, config.output_file)
@@ -133,19 +139,6 @@ def _task(config: PredictConfig, recipe: FinetuneConfig | None, source: "Source"
     if task.kind == "chat":
         raise ConfigError(f"{source.name} writes text", hint=f'llmctl generate "..." --model {source.name}')
     return task
-
-
-def _settings(config: PredictConfig, recipe: FinetuneConfig | None) -> FinetuneConfig:
-    """How examples become tensors: the run's way, overridden by what is asked for."""
-    from dataclasses import fields
-
-    base = recipe or FinetuneConfig()
-    given = {
-        item.name: getattr(config, item.name)
-        for item in fields(TaskSettings)
-        if getattr(config, item.name) != item.default
-    }
-    return replace(base, per_device_eval_batch_size=config.per_device_eval_batch_size, **given)
 
 
 # Inputs
@@ -203,7 +196,8 @@ def _examples(
     """What is asked, without labels."""
     if _is_table(config):
         return _rows(str(config.input_file), task, recipe, progress)
-    return _unlabelled([_row(text, config, task) for text in _lines(config)], config.input_file or "input")
+    rows = [{**_row(text, config, task), "line": number} for number, text in _lines(config, progress)]
+    return _unlabelled(rows, config.input_file or "input")
 
 
 def _rows(file: str, task: Task, recipe: FinetuneConfig | None, progress: Progress) -> "Examples":
@@ -211,8 +205,8 @@ def _rows(file: str, task: Task, recipe: FinetuneConfig | None, progress: Progre
     from llmctl.data.columns import FLAGS, LABELS
     from llmctl.data.examples import load_examples
 
-    def load(**columns: str | None) -> "Examples":
-        data = TaskData(data=file, task=task.kind, validation_fraction=0.0, **columns)  # type: ignore[arg-type]
+    def load(**names: str | None) -> "Examples":
+        data = TaskData(data=file, task=task.kind, validation_fraction=0.0, **names)  # type: ignore[arg-type]
         return load_examples(
             data,
             find_task(task.kind),
@@ -223,34 +217,36 @@ def _rows(file: str, task: Task, recipe: FinetuneConfig | None, progress: Progre
         )["train"]
 
     options = [option for role, option in FLAGS[task.kind].items() if role not in LABELS]
-    learnt = {option: getattr(recipe, option, None) for option in options}
+    learnt = {name: getattr(recipe, name, None) for name in (*options, "source_lang", "target_lang")}
     try:
-        found = load(**learnt)
+        return load(**learnt)
     except DataError:
         if not any(learnt.values()):
             raise
-        found = load()
-    labels = [name for name in found.table.column_names if name in LABELS]
-    return replace(found, table=found.table.drop_columns(labels), labelled=False)
+        return load()
 
 
-def _lines(config: PredictConfig) -> list[str]:
-    """The text that was typed, else the lines of the file or the standard input that are not blank.
+def _lines(config: PredictConfig, progress: Progress) -> list[tuple[int, str]]:
+    """The text that was typed, else the lines of the file or the standard input, numbered; blank ones are left out.
 
     Raises:
         DataError: there is none, or it is not UTF-8.
     """
     if config.text is not None:
-        return [config.text]
+        return [(1, config.text)]
     name = config.input_file or "the standard input"
     try:
         text = Path(config.input_file).read_text(encoding="utf-8") if config.input_file else sys.stdin.read()
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: byte {error.object[error.start]:#04x} is not UTF-8") from error
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
+    lines = list(enumerate(text.removeprefix("\ufeff").removesuffix("\n").split("\n"), start=1))
+    blank = [number for number, line in lines if not line.strip()]
+    if len(blank) == len(lines):
         raise DataError(f"{name}: no text in it", hint="one text a line")
-    return lines
+    if blank:
+        many = "a blank line" if len(blank) == 1 else f"{len(blank):,} blank lines"
+        progress.note(f"{name}: left out {many} (first: line {blank[0]:,})")
+    return [(number, line) for number, line in lines if line.strip()]
 
 
 def _row(text: str, config: PredictConfig, task: Task) -> dict[str, Any]:
@@ -269,8 +265,7 @@ def _unlabelled(rows: Sequence[dict[str, Any]], name: str) -> "Examples":
 
     from llmctl.data.examples import Examples
 
-    table = pyarrow.Table.from_pylist([{**row, "line": number} for number, row in enumerate(rows, start=1)])
-    return Examples(name, table, None, "", (), False, ((name, False),))
+    return Examples(name, pyarrow.Table.from_pylist(rows), None, "", (), False, ((name, False),))
 
 
 # Answers

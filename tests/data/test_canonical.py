@@ -63,9 +63,29 @@ def test_labels_missing_here_and_there(tmp_path: Path, examples: LoadExamples, t
     path.write_text("text,label\na,x\nb,\nc,y\nd,\n")
     with pytest.raises(DataError, match=r"a\.csv: 2 rows have no label \(first: \S*a\.csv:3\)"):
         examples("classification", path)
-    found = examples("classification", path, labelled=False)["train"]
-    assert (len(found), found.labelled) == (4, False)
-    assert told.notes == [f"{path}: 2 of 4 examples have no label: all labels are ignored"]
+
+
+BAD_LABELS: dict[str, list[dict[str, Any]]] = {
+    "classification": [{"text": "a", "label": label} for label in (float("nan"), None, [1], "x", 2)],
+    "regression": [{"text": "a", "label": label} for label in (float("nan"), "", "many")],
+    "multilabel": [{"text": "a", "sport": 1, "war": 0}, {"text": "b", "sport": None, "war": "?"}],
+    "ner": [{"tokens": ["a", "b"], "tags": tags} for tags in (["O"], None, ["O", 3])],
+    "qa": [{"question": "q", "context": "c", "answers": answers} for answers in ("elsewhere", 5, None)],
+    "summarization": [{"text": "a", "target": target} for target in ("", None, 7)],
+    "translation": [{"translation": {"de": "a", "en": target}} for target in ("", None, 7)],
+}
+
+
+@pytest.mark.parametrize("task", BAD_LABELS)
+def test_labels_that_are_not_asked_for_play_no_part(
+    task: str, tmp_path: Path, examples: LoadExamples, told: Told
+) -> None:
+    path = jsonl(tmp_path / "a.jsonl", *BAD_LABELS[task])
+    found = examples(task, path, labelled=False)["train"]
+    assert not found.labelled
+    assert found.column("line") == list(range(1, len(BAD_LABELS[task]) + 1))
+    assert not {"label", "answers", "target"} & set(found.table.column_names)
+    assert not any("left out" in note or "mended" in note for note in told.notes)
 
 
 def test_cells_that_are_nan(tmp_path: Path, examples: LoadExamples) -> None:

@@ -39,27 +39,30 @@ def test_a_run_and_its_model_directory_answer_the_same(tuned: Path, watched: Wat
 
 
 def test_many_texts_are_answered_in_their_order(tuned: Path, places: Path, watched: Watched) -> None:
-    """As one by one, whatever their lengths; blank lines are no texts."""
+    """As one by one, whatever their lengths; blank lines are no texts, and told."""
     texts = ["the score was very very very very lovely", "dull", "the ending was poor", "great great"]
     file = places / "texts.txt"
-    file.write_text("\n".join([texts[0], "", *texts[1:], " "]), encoding="utf-8")
+    file.write_text("\ufeff" + "\n".join([texts[0], "", *texts[1:], " "]), encoding="utf-8")
     found = answers(watched, input_file=str(file))
-    assert [line["text"] for line in found] == texts
+    assert [(line["line"], line["text"]) for line in found] == list(zip((1, 3, 4, 5), texts, strict=True))
+    assert f"{file}: left out 2 blank lines (first: line 2)" in watched.notes
     for text, line in zip(texts, found, strict=True):
         (alone,) = answers(watched, text=text)
+        assert "line" not in alone
         assert alone["predicted"] == line["predicted"]
         assert alone["probabilities"] == pytest.approx(line["probabilities"], abs=2e-6)
 
 
 def test_lines_of_the_standard_input(tuned: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("the plot was very good\n\nthe plot was very bad\n"))
-    assert [line["predicted"] for line in answers(watched)] == ["pos", "neg"]
+    assert [(line["line"], line["predicted"]) for line in answers(watched)] == [(1, "pos"), (3, "neg")]
+    assert "the standard input: left out a blank line (first: line 2)" in watched.notes
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n \n"))
     with pytest.raises(DataError, match="the standard input: no text in it"):
         answers(watched)
 
 
-@pytest.mark.parametrize("labels", [{}, {"label": "who knows"}])
+@pytest.mark.parametrize("labels", [{}, {"label": "who knows"}, {"label": float("nan")}])
 def test_rows_of_a_file_need_no_labels(
     tuned: Path, places: Path, watched: Watched, labels: dict[str, str]
 ) -> None:
@@ -68,7 +71,8 @@ def test_rows_of_a_file_need_no_labels(
         {"text": "the cast was very fine", **labels},
         {"text": "the plot was simply dull", **labels},
     )
-    assert [line["predicted"] for line in answers(watched, input_file=str(file))] == ["pos", "neg"]
+    found = answers(watched, input_file=str(file))
+    assert [(line["line"], line["predicted"]) for line in found] == [(1, "pos"), (2, "neg")]
 
 
 def test_columns_are_found_as_the_run_found_them(
