@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -45,13 +44,6 @@ class WindowFeatures(Features):
     first: np.ndarray
     offsets: np.ndarray
     labels: np.ndarray | None
-
-    @cached_property
-    def lengths(self) -> np.ndarray:  # type: ignore[override]
-        return self.rows.lengths
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row: dict[str, Any] = {**self.rows[index], "context": self.context[index]}

@@ -40,16 +40,9 @@ class ConversationFeatures(Features):
     learnt: np.ndarray
 
     @property
-    def lengths(self) -> np.ndarray:  # type: ignore[override]
-        return self.rows.lengths
-
-    @property
     def num_learnt(self) -> np.ndarray:
         """(N,) int64, targets of each row."""
         return np.add.reduceat(self.learnt, self.rows.ends - self.lengths, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """``input_ids`` and ``labels``, the token that follows each where that is learnt."""

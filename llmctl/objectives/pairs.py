@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,23 +23,16 @@ class PairFeatures(Features):
 
     Attributes:
         examples: what they were made of.
-        sources: token ids of the texts to read.
+        rows: token ids of the texts to read.
         targets: token ids of the texts to write, with the token that ends them; ``None`` unlabelled.
     """
 
     examples: "Examples"
-    sources: TokenRows
+    rows: TokenRows
     targets: TokenRows | None
 
-    @property
-    def lengths(self) -> np.ndarray:  # type: ignore[override]
-        return self.sources.lengths
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
     def __getitem__(self, index: int) -> dict[str, Any]:
-        row: dict[str, Any] = self.sources[index]
+        row: dict[str, Any] = self.rows[index]
         return row if self.targets is None else {**row, "labels": self.targets[index]["input_ids"]}
 
 
@@ -50,11 +44,11 @@ class LearntPairs(PairFeatures):
     on either side.
     """
 
-    @property
-    def lengths(self) -> np.ndarray:  # type: ignore[override]
+    @cached_property
+    def lengths(self) -> np.ndarray:
         """(N,) float64: tokens of the longer side, and as a fraction those of the shorter."""
         assert self.targets is not None
-        sources, targets = self.sources.lengths, self.targets.lengths
+        sources, targets = self.rows.lengths, self.targets.lengths
         longer = np.maximum(sources, targets)
         return longer + np.minimum(sources, targets) / (1 + longer.max(initial=0))
 

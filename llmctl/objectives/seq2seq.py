@@ -129,7 +129,7 @@ class Seq2Seq(TaskObjective):
         return PairFeatures(examples, sources, targets)
 
     def training_set(self, features: PairFeatures) -> LearntPairs:
-        return LearntPairs(features.examples, features.sources, features.targets)
+        return LearntPairs(features.examples, features.rows, features.targets)
 
     def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         batch = pad(examples, self.tokenizer.pad_token_id or 0)

@@ -51,13 +51,6 @@ class TextFeatures(Features):
     rows: TokenRows
     labels: np.ndarray | None
 
-    @property
-    def lengths(self) -> np.ndarray:  # type: ignore[override]
-        return self.rows.lengths
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def __getitem__(self, index: int) -> dict[str, Any]:
         row: dict[str, Any] = self.rows[index]
         return row if self.labels is None else {**row, "labels": self.labels[index]}

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from llmctl.config import TaskSettings
 from llmctl.data.blocks import IGNORED as IGNORED
 from llmctl.inference import evaluating
 from llmctl.metrics import Scores
+from llmctl.objectives.features import TokenRows
 from llmctl.progress import SILENT, Progress
 from llmctl.tasks import Task, best_metric_of, metrics_of
 
@@ -48,13 +50,18 @@ class Answered:
 
 
 class Features(ABC):
-    """Encoded examples. ``lengths`` (N,) is what batches are grouped by."""
+    """Encoded examples: what they were made of, and the N rows of tokens that a model reads."""
 
-    lengths: np.ndarray
     examples: "Examples"
+    rows: TokenRows
 
-    @abstractmethod
-    def __len__(self) -> int: ...
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """(N,) what batches are grouped by."""
+        return self.rows.lengths
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     @abstractmethod
     def __getitem__(self, index: int) -> dict[str, Any]: ...

@@ -82,14 +82,11 @@ class WordFeatures(Features):
     targets: np.ndarray | None
 
     @property
-    def lengths(self) -> np.ndarray:  # type: ignore[override]
-        return self.words.rows.lengths
-
-    def __len__(self) -> int:
-        return len(self.words.rows)
+    def rows(self) -> TokenRows:  # type: ignore[override]
+        return self.words.rows
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        rows = self.words.rows
+        rows = self.rows
         answering = self.words.answering[int(rows.ends[index - 1]) if index else 0 : int(rows.ends[index])]
         row: dict[str, Any] = {**rows[index], "answering": torch.from_numpy(answering)}
         if self.targets is not None:

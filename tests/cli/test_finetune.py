@@ -42,7 +42,7 @@ def test_from_examples_to_answers(llmctl: Run, tmp_path: Path) -> None:
 
     many = llmctl("predict", "-q", input="the plot was very fine\n\nthe cast was simply dull\n", **one_thread)
     lines = [json.loads(line) for line in many.stdout.splitlines()]
-    assert [line["predicted"] for line in lines] == ["pos", "neg"]
+    assert [(line["line"], line["predicted"]) for line in lines] == [(1, "pos"), (3, "neg")]
     assert many.stderr == ""
 
     (tmp_path / "in.jsonl").write_text(many.stdout)
@@ -51,7 +51,7 @@ def test_from_examples_to_answers(llmctl: Run, tmp_path: Path) -> None:
     )
     assert written.stdout == ""
     assert "wrote 2 answers to out.jsonl" in written.stderr
-    assert lines_of(tmp_path / "out.jsonl") == lines
+    assert lines_of(tmp_path / "out.jsonl") == [{**lines[0], "line": 1}, {**lines[1], "line": 2}]
 
 
 def test_bad_data_gets_one_message_and_leaves_no_run(llmctl: Run, tmp_path: Path) -> None:

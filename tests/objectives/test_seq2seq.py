@@ -211,11 +211,9 @@ def test_what_is_cut_is_counted_on_both_sides(tokenizers: Callable[[str], Any]) 
     assert whole.targets is not None
     assert features.lengths.max() == 8
     assert features.targets.lengths.max() == 6
-    assert (
-        features.sources[1]["input_ids"][-1] == features.targets[1]["input_ids"][-1] == tokenizer.eos_token_id
-    )
+    assert features.rows[1]["input_ids"][-1] == features.targets[1]["input_ids"][-1] == tokenizer.eos_token_id
     assert tokenizer.backend_tokenizer.truncation is None, "the caller's tokenizer is as it was"
-    lost = [int((full.lengths - cut.lengths).sum()) for full, cut in ((whole.sources, features.sources),
+    lost = [int((full.lengths - cut.lengths).sum()) for full, cut in ((whole.rows, features.rows),
                                                                      (whole.targets, features.targets))]  # fmt: skip
     assert f"{lost[0]} tokens are not read" in told.notes[0]
     assert f"longer than max_target_length 6 and were cut: {lost[1]} tokens are not learnt" in told.notes[1]
@@ -229,7 +227,7 @@ def test_what_is_learnt_is_sorted_by_the_longer_side_then_by_the_shorter(
     features = learner.encode(examples(pairs), progress=SILENT)
     learnt = learner.training_set(features)
     assert np.argsort(-learnt.lengths, kind="stable").tolist() == [3, 0, 1, 2]
-    assert (features.lengths == features.sources.lengths).all(), "what is read decides the batches of judging"
+    assert (features.lengths == features.rows.lengths).all(), "what is read decides the batches of judging"
     assert isinstance(learnt, PairFeatures)
     assert torch.equal(learnt[0]["labels"], features[0]["labels"])
 
@@ -274,7 +272,7 @@ def test_a_multilingual_tokenizer_marks_the_languages() -> None:
     learner = objective(tokenizer, source_lang="eng_Latn", target_lang="deu_Latn", architecture="mbart")
     german = tokenizer.convert_tokens_to_ids("deu_Latn")
     features = learner.encode(examples(), progress=SILENT)
-    assert tokenizer.convert_ids_to_tokens(features.sources[0]["input_ids"])[0] == "eng_Latn"
+    assert tokenizer.convert_ids_to_tokens(features.rows[0]["input_ids"])[0] == "eng_Latn"
     assert features[0]["labels"][0] == german
     model = new_model("m2m_100", tokenizer)
     learner.prepare(model)
