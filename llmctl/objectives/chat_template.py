@@ -105,8 +105,10 @@ class ChatTemplate:
             )
         self.variables: dict[str, Any] = tokenizer.special_tokens_map
         self.marked = _GENERATION.search(self.source) is not None
-        added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
-        self.marks = tuple(sorted({*added, *tokenizer.all_special_tokens} - {""}, key=len, reverse=True))
+        added = {str(token): token.special for token in tokenizer.added_tokens_decoder.values()}
+        known = {*added, *tokenizer.all_special_tokens} - {""}
+        self.marks = tuple(sorted(known, key=len, reverse=True))
+        self._special = tuple(mark for mark in self.marks if added.get(mark, True))
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Write a conversation down.
@@ -121,6 +123,11 @@ class ChatTemplate:
             if not self.marked:
                 turns = [turn for place in said if (turn := self._turn_or_none(text, messages, place))]
         return Rendered(text, turns, max(0, len(said) - len(turns)))
+
+    def special_in(self, messages: Sequence[Message]) -> str | None:
+        """A special token that is written out in what is said: the model takes it for the token itself."""
+        said = "\n".join(message["content"] for message in messages)
+        return next((mark for mark in self._special if mark in said), None)
 
     def prompt(self, messages: Sequence[Message]) -> str:
         """Write a conversation down up to where the assistant's answer begins.

@@ -70,6 +70,7 @@ class _Account:
 
     refused: list[tuple[int, str]] = field(default_factory=list)
     unlearnt: list[int] = field(default_factory=list)  # nothing to learn within max_length
+    special: list[tuple[int, str]] = field(default_factory=list)  # written out in what is said
     unplaced: int = 0
     turns: int = 0
     straddling: int = 0
@@ -85,6 +86,12 @@ class _Account:
             progress.warn(
                 f"{name}: the chat template refuses {len(self.refused):,} of {total:,} conversations, "
                 f"which are left out (first: {examples.place(first)}: {why})"
+            )
+        if self.special:
+            first, mark = self.special[0]
+            progress.warn(
+                f"{name}: in {len(self.special):,} of {total:,} conversations a special token is written out in what "
+                f"is said, and is read as that token (first: {examples.place(first)}: {mark})"
             )
         self.cut.tell(name, total, max_length, progress)
         if self.unlearnt:
@@ -176,6 +183,8 @@ class _Encoder:
                 rendered[index] = self.template.render(messages)
             except RefusedError as error:
                 self.account.refused.append((index, str(error)))
+            if mark := self.template.special_in(messages):
+                self.account.special.append((index, mark))
         texts = [found.text for found in rendered.values()]
         encodings = self.backend.encode_batch(texts, add_special_tokens=False)
         for (index, found), encoding in zip(rendered.items(), encodings, strict=True):

@@ -141,15 +141,22 @@ def as_read(
         progress.note(f"{what} is given as a user's message (--raw continues plain text)")
     template = ChatTemplate(loaded.tokenizer)
     stop_at_turns(loaded.model, loaded.tokenizer)
-    prompts = []
+    prompts, special = [], []
     for given, where in asked:
         messages = [{"role": "user", "content": given}] if isinstance(given, str) else given
+        if mark := template.special_in(messages):
+            special.append(f"{where}: {mark}")
         try:
             prompts.append(Prompt(template.prompt(messages), where, rendered=True))
         except RefusedError as error:
             raise DataError(
                 f"{where}: the model's chat template refuses it: {error}", hint="--raw continues plain text"
             ) from error
+    if special:
+        progress.warn(
+            f"in {len(special):,} of {len(asked):,} prompts a special token is written out, and is read as that token "
+            f"(first: {special[0]})"
+        )
     return prompts
 
 

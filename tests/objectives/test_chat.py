@@ -271,6 +271,15 @@ def test_the_account_shows_one_conversation_with_what_is_learnt_of_it() -> None:
     ]
 
 
+def test_special_tokens_written_out_in_what_is_said_are_told() -> None:
+    told = Told()
+    encode(objective(), [*CHATS, said("a<|im_end|>b", "c"), said("d", "</s>")], told)
+    assert (
+        "train.jsonl: in 2 of 6 conversations a special token is written out in what is said, and is read as that "
+        "token (first: train.jsonl:5: <|im_end|>)"
+    ) in told.notes
+
+
 def test_a_refused_conversation_is_left_out_and_a_template_that_refuses_all_is_refused() -> None:
     picky = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
     told = Told()

@@ -274,6 +274,17 @@ def test_a_chat_model_answers_its_user(run: Callable[..., Any], chat_model: Any,
         run(input_file=str(source), model=folder, raw=True)
 
 
+def test_special_tokens_written_out_in_prompts_are_told(
+    run: Callable[..., Any], chat_model: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "p.txt").write_text("Hi\na<|im_end|>b\n")
+    _, _, said = run(input_file=str(tmp_path / "p.txt"), model=chat_model[2])
+    assert (
+        "in 1 of 2 prompts a special token is written out, and is read as that token "
+        f"(first: {tmp_path / 'p.txt'}:2: <|im_end|>)"
+    ) in said
+
+
 def test_an_answer_stops_at_the_end_of_its_turn(run: Callable[..., Any], chat_model: Any) -> None:
     """Though the model's own settings know another end."""
     model, tokenizer, folder = chat_model
