@@ -134,6 +134,11 @@ def as_read(
                 f"{talk}: a conversation, but {why}", hint="give a 'prompt' instead of 'messages'"
             )
         return [Prompt(str(given), where) for given, where in asked]
+    return _by_template(asked, loaded, progress)
+
+
+def _by_template(asked: Sequence[Asked], loaded: "LoadedModel", progress: Progress) -> list["Prompt"]:
+    from llmctl.inference import Prompt
     from llmctl.objectives.chat_template import ChatTemplate, RefusedError, stop_at_turns
 
     if any(isinstance(given, str) for given, _ in asked):
