@@ -23,11 +23,16 @@ class Progress(Protocol):
     def bar(self, description: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:
         """Show a task of ``total`` units (``None``: unknown); call the yielded function with each advance."""
 
-    def training(self, total_steps: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+    def training(
+        self, total_steps: int, done: int
+    ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
         """Show a training of ``total_steps`` steps; call the yielded function with each event.
 
         An event is a line of ``metrics.jsonl``: ``step`` and some of ``loss``, ``learning_rate``,
         ``grad_norm``, ``tokens_per_second``, ``eval_loss``, ...
+
+        Args:
+            done: steps that earlier sessions of the run have behind them.
         """
 
 
@@ -43,7 +48,9 @@ class Silent:
     def bar(self, description: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:
         return nullcontext(lambda count: None)
 
-    def training(self, total_steps: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+    def training(
+        self, total_steps: int, done: int
+    ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
         return nullcontext(lambda event: None)
 
 

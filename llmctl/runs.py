@@ -126,6 +126,10 @@ class RunDir:
                 with contextlib.suppress(ValueError):
                     yield json.loads(line)
 
+    def seconds(self) -> float:
+        """What the run's sessions took up to the last event, without the time between them."""
+        return max((float(event.get("seconds", 0.0)) for event in self.events()), default=0.0)
+
 
 def default_name(*parts: str) -> str:
     """``verb-data-model-yyyymmdd-hhmmss`` of parts made safe for a file name."""

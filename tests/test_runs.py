@@ -111,6 +111,14 @@ def test_a_line_cut_by_a_crash_is_no_event(tmp_path: Path) -> None:
     assert list(run.events()) == [{"step": 1}]
 
 
+def test_a_run_took_what_its_sessions_took(tmp_path: Path) -> None:
+    run = make(tmp_path, "a", finished=False)
+    assert run.seconds() == 0
+    events = [{"step": 1, "seconds": 5.5}, {"step": 2, "seconds": 9.0}, {"step": 2}]
+    run.metrics.write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert run.seconds() == 9.0
+
+
 def test_places_follow_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMCTL_RUNS_DIR", str(tmp_path / "r"))
     monkeypatch.setenv("LLMCTL_CACHE_DIR", str(tmp_path / "c"))

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -158,7 +159,7 @@ def plan_of(config: Any, count: int, **changes: Any) -> Plan:
     return Plan(steps=steps, **{**defaults, **changes})
 
 
-def no_watch(steps: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+def no_watch(steps: int, done: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
     return nullcontext(lambda event: None)
 
 
@@ -176,6 +177,7 @@ def train(
         training=data,
         validation=data if objective.scores else None,
         command="finetune",
+        began=time.monotonic(),
         watch=watch,
     )
     return model, trainer
@@ -266,16 +268,17 @@ def test_a_loss_that_is_no_number_ends_the_training(run: RunDir) -> None:
 
 def test_every_event_is_recorded_and_told(run: RunDir) -> None:
     told: list[Mapping[str, Any]] = []
-    train(run, Fit([0.5, 0.9]), watch=lambda steps: nullcontext(told.append))
+    train(run, Fit([0.5, 0.9]), watch=lambda steps, done: nullcontext(told.append))
     events = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     assert [event["step"] for event in events if "loss" in event] == [1, 2]
     assert [event["eval_skill"] for event in events if "eval_skill" in event] == [0.5, 0.9]
     assert all(event["samples_per_second"] > 0 for event in events if "loss" in event)
+    assert all(0 < event["seconds"] < 60 for event in events)
     assert [dict(event) for event in told] == events
 
 
 def test_a_signal_finishes_the_step_and_saves(run: RunDir) -> None:
-    def watch(steps: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+    def watch(steps: int, done: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
         return nullcontext(lambda event: signal.raise_signal(signal.SIGTERM) if event["step"] == 2 else None)
 
     before = signal.getsignal(signal.SIGTERM)

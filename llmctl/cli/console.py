@@ -133,14 +133,16 @@ class Console:
 
         yield advance
 
-    def training(self, total_steps: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+    def training(
+        self, total_steps: int, done: int
+    ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
         from llmctl.cli import training_view
 
         if self.quiet:
             return training_view.silent()
         if sys.stderr.isatty():
-            return training_view.live(total_steps)
-        return training_view.plain(total_steps, self._say)
+            return training_view.live(total_steps, done)
+        return training_view.plain(total_steps, done, self._say)
 
 
 @contextmanager

@@ -14,14 +14,13 @@ def _run(config: FinetuneConfig, console: "Console") -> None:
     from llmctl.cli import judgement
 
     result = finetune.run(config, progress=console)
-    lines = [
+    text = (
         f"{result.run}: {result.steps:,} steps in {result.seconds:,.0f} s, "
-        f"{result.num_trainable:,} of {result.num_parameters:,} parameters trained"
-    ]
+        f"{result.num_trainable:,} of {result.num_parameters:,} parameters trained\n{result.kept}"
+    )
     if result.judgement:
-        best = f" (best after epoch {result.best_epoch:g})" if result.best_epoch else ""
-        lines = [judgement.as_text(result.judgement), lines[0] + best]
-    console.result(result.to_json(), "\n\n".join(lines))
+        text = f"{judgement.as_text(result.judgement)}\n\n{text}"
+    console.result(result.to_json(), text)
     verb = "generate" if result.kind == "chat" else "predict"
     question = ' --question "..."' if result.kind == "qa" else ""
     console.hint("use it:", f'llmctl {verb} "..."{question} --model {result.run}')

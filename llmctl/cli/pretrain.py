@@ -20,7 +20,7 @@ def _run(config: PretrainConfig, console: "Console") -> None:
         ["steps", f"{result.steps:,}"],
         ["seconds", f"{result.seconds:,.0f}"],
     ]
-    console.result(result.to_json(), table(["validation", result.run], rows))
+    console.result(result.to_json(), f"{table(['validation', result.run], rows)}\n{result.kept}")
     console.hint("judge it:", f"llmctl eval {result.run}")
     prompt = "Once upon a time" if config.data.startswith("builtin:stories") else "The"
     console.hint("let it write:", f'llmctl generate "{prompt}" --model {result.run}')

@@ -20,9 +20,13 @@ def silent() -> Iterator[Tell]:
 
 
 @contextmanager
-def plain(total_steps: int, say: Callable[[str], None]) -> Iterator[Tell]:
-    """A line every ten seconds, and one for each evaluation."""
+def plain(total_steps: int, done: int, say: Callable[[str], None]) -> Iterator[Tell]:
+    """A line every ten seconds, and one for each evaluation; ``done`` steps are of earlier sessions."""
     started, told = time.monotonic(), 0.0
+
+    def left(step: int) -> str:
+        gone = time.monotonic() - started
+        return f"{duration(gone * (total_steps - step) / max(step - done, 1))} left"
 
     def tell(event: Mapping[str, Any]) -> None:
         nonlocal told
@@ -31,20 +35,18 @@ def plain(total_steps: int, say: Callable[[str], None]) -> Iterator[Tell]:
             say(f"step {event['step']:,} of {total_steps:,}: {_evaluation(event)}")
         elif "loss" in event and (now - told >= _PLAIN_SECONDS or event["step"] >= total_steps):
             told = now
-            say(
-                f"step {event['step']:,} of {total_steps:,}: {_step(event)}, {_time_left(event, total_steps, started)}"
-            )
+            say(f"step {event['step']:,} of {total_steps:,}: {_step(event)}, {left(event['step'])}")
 
     yield tell
 
 
 @contextmanager
-def live(total_steps: int) -> Iterator[Tell]:
+def live(total_steps: int, done: int) -> Iterator[Tell]:
     """A panel with progress, loss, speed, time left and the curve of the loss."""
     from rich.console import Console
     from rich.live import Live
 
-    view = _Panel(total_steps)
+    view = _Panel(total_steps, done)
     with Live(view, console=Console(stderr=True), refresh_per_second=4) as screen:
         yield view.tell
         screen.update(view, refresh=True)
@@ -53,11 +55,10 @@ def live(total_steps: int) -> Iterator[Tell]:
 class _Panel:
     """What the live view shows, drawn anew at each refresh."""
 
-    def __init__(self, total_steps: int) -> None:
+    def __init__(self, total_steps: int, done: int) -> None:
         self.total_steps = total_steps
         self.started = time.monotonic()
-        self.step = 0
-        self.first_step: int | None = None
+        self.step = done
         self.line = "starting"
         self.evaluation = ""
         self.losses: list[float] = []
@@ -136,9 +137,3 @@ def _evaluation(event: Mapping[str, Any]) -> str:
         if name.startswith("eval_") and name != "eval_runtime"
     ]
     return "validation " + ", ".join(scores)
-
-
-def _time_left(event: Mapping[str, Any], total_steps: int, started: float) -> str:
-    done = event["step"]
-    gone = time.monotonic() - started
-    return f"{duration(gone * (total_steps - done) / max(done, 1))} left"

@@ -32,13 +32,17 @@ class StoppedError(RunError):
 class Recorder(TrainerCallback):
     """Appends each event to ``metrics.jsonl`` and tells it to the person who watches.
 
-    Speed is measured over training steps alone: evaluations and saves are left out.
+    Speed is measured over training steps alone: evaluations and saves are left out. ``seconds`` counts from
+    ``began`` on the monotonic clock.
     """
 
-    def __init__(self, path: Path, tell: Callable[[Mapping[str, Any]], None], plan: Plan) -> None:
+    def __init__(
+        self, path: Path, tell: Callable[[Mapping[str, Any]], None], plan: Plan, began: float
+    ) -> None:
         self.path = path
         self.tell = tell
         self.plan = plan
+        self.began = began
         self._steps = 0
         self._seconds = 0.0
         self._began = 0.0
@@ -51,7 +55,8 @@ class Recorder(TrainerCallback):
         self._steps += 1
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        event = {"step": state.global_step, "time": round(time.time(), 3), **logs}
+        seconds = round(time.monotonic() - self.began, 3)
+        event = {"step": state.global_step, "time": round(time.time(), 3), "seconds": seconds, **logs}
         if "loss" in event:
             if not math.isfinite(event["loss"]):
                 raise ModelError(

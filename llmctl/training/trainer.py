@@ -176,12 +176,15 @@ def fit(
     training: Any,
     validation: Any | None,
     command: str,
-    watch: Callable[[int], Any],
+    began: float,
+    watch: Callable[[int, int], Any],
 ) -> ObjectiveTrainer:
     """Train ``model``, from the run's last checkpoint if it has one; leaves the best weights in it.
 
     Args:
-        watch: ``Progress.training``: given the number of steps, a context that yields a function for events.
+        began: when the run began on the monotonic clock; of a resumed run as if it had never been interrupted.
+        watch: ``Progress.training``: given the number of steps, and how many are done, a context that yields a
+            function for events.
 
     Raises:
         StoppedError: a signal ended the training early; a checkpoint is saved.
@@ -190,18 +193,19 @@ def fit(
     arguments = make_arguments(config, run, plan, validated=validation is not None)
     stop = StopOnSignal()
     checkpoint = last_checkpoint(run)
-    with watch(plan.steps) as tell, stop.listening():
+    done = step_of(checkpoint) if checkpoint else 0
+    with watch(plan.steps, done) as tell, stop.listening():
         trainer = ObjectiveTrainer(
             objective=objective,
             model=model,
             args=arguments,
             train_dataset=training,
             validation=validation,
-            callbacks=[Recorder(run.metrics, tell, plan), stop],
+            callbacks=[Recorder(run.metrics, tell, plan, began), stop],
         )
         if plan.patience:
             trainer.add_callback(EarlyStoppingCallback(plan.patience))
-        if checkpoint and step_of(checkpoint) >= plan.steps:
+        if checkpoint and done >= plan.steps:
             _restore(trainer, checkpoint)
         else:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

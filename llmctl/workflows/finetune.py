@@ -1,7 +1,7 @@
 """The story of ``llmctl finetune``: labelled examples to a model that answers, judged from disk."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from llmctl.runs import RunDir
 from llmctl.tasks import KINDS, best_metric_of, defaults_of, find_task, metrics_of
 from llmctl.workflows import asked_model, train
 from llmctl.workflows.asked import check_asked, check_best, check_lengths, judged_as_asked, settled, task_of
-from llmctl.workflows.train import Prepared, Stage, Trained
+from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
@@ -34,7 +34,7 @@ class FinetuneResult:
     model: str
     kind: str
     steps: int
-    best_epoch: float | None
+    kept: Kept
     train_examples: int
     num_parameters: int
     num_trainable: int
@@ -42,7 +42,8 @@ class FinetuneResult:
     judgement: "Judgement | None"
 
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "judgement": self.judgement.to_json() if self.judgement else None}
+        judgement = self.judgement.to_json() if self.judgement else None
+        return {**vars(self), "kept": asdict(self.kept), "judgement": judgement}
 
 
 def check(config: FinetuneConfig) -> None:
@@ -192,7 +193,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
             model=str(trained.run_dir.model),
             kind=task_of(config).kind,
             steps=trained.trainer.state.global_step,
-            best_epoch=_best_epoch(trained),
+            kept=trained.kept,
             train_examples=len(ready.examples.examples),
             num_parameters=num_parameters,
             num_trainable=num_trainable,
@@ -283,11 +284,3 @@ def _judge(config: FinetuneConfig, ready: Prepared, trained: Trained, progress: 
     if judgement.loss is not None:
         train.check_read_back(judgement.loss, ready, trained)
     return judgement
-
-
-def _best_epoch(trained: Trained) -> float | None:
-    state = trained.trainer.state
-    for event in state.log_history:
-        if state.best_global_step and event["step"] == state.best_global_step and "epoch" in event:
-            return round(float(event["epoch"]), 2)
-    return None

@@ -12,7 +12,7 @@ from llmctl.limits import check_length
 from llmctl.progress import Progress
 from llmctl.runs import RunDir
 from llmctl.workflows import asked_model, train
-from llmctl.workflows.train import Prepared, Stage, Trained
+from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 
 if TYPE_CHECKING:
     from llmctl.data.load import Documents
@@ -34,6 +34,7 @@ class TrainResult:
     run: str
     model: str
     steps: int
+    kept: Kept
     train_tokens: int
     num_parameters: int
     seconds: float
@@ -160,6 +161,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
             run=str(trained.run_dir.path),
             model=str(trained.run_dir.model),
             steps=trained.trainer.state.global_step,
+            kept=trained.kept,
             train_tokens=len(ready.examples.tokens),
             num_parameters=trained.model.num_parameters(),
             scores=_judge(ready, trained, progress),

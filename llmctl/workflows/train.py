@@ -41,6 +41,27 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Whose weights stand in ``model/``: the step's that was best by a validation score, else the last step's.
+
+    Attributes:
+        metric: the score that decided; ``None``: the last step's were kept, whatever they score.
+        score: its value after that step.
+    """
+
+    step: int
+    epoch: float
+    metric: str | None = None
+    score: float | None = None
+
+    def __str__(self) -> str:
+        place = f"step {self.step:,} (epoch {self.epoch:g})"
+        if self.metric is None:
+            return f"kept: the last model, of {place}"
+        return f"kept: the model of {place}, the best by validation {self.metric} ({self.score:.4f})"
+
+
+@dataclass(frozen=True)
 class Trained:
     """What the training came to, when ``model/`` is in place."""
 
@@ -51,7 +72,17 @@ class Trained:
 
     @property
     def seconds(self) -> float:
+        """What the run took in all its sessions, preparing and judging included."""
         return round(time.monotonic() - self.began, 1)
+
+    @property
+    def kept(self) -> Kept:
+        state, arguments = self.trainer.state, self.trainer.args
+        step = state.best_global_step if arguments.load_best_model_at_end else None
+        if not step:
+            return Kept(state.global_step, round(state.epoch or 0.0, 2))
+        epoch = next(event["epoch"] for event in state.log_history if event["step"] == step)
+        return Kept(step, round(epoch, 2), arguments.metric_for_best_model, state.best_metric)
 
 
 class Stage(ABC, Generic[ConfigT, ResultT]):
@@ -156,6 +187,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     began = time.monotonic()
     check(stage, config)
     config, resumed = _resumed(stage, config)
+    began -= resumed.seconds() if resumed else 0.0
     config = stage.settle(config)
     asked_model.check_bf16(config)
     # First what needs none of the heavy libraries: bad data is answered in an instant.
@@ -183,6 +215,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
         training=ready.examples,
         validation=ready.validation,
         command=stage.command,
+        began=began,
         watch=progress.training,
     )
     model = trainer.accelerator.unwrap_model(trainer.model)

@@ -147,17 +147,35 @@ EVENTS = [
 
 def test_a_pipe_gets_plain_lines() -> None:
     lines: list[str] = []
-    with training_view.plain(2, lines.append) as tell:
+    with training_view.plain(2, 0, lines.append) as tell:
         for event in EVENTS:
             tell(event)
     assert lines[0].startswith("step 1 of 2: loss 6.000, learning rate 1.00e-03, 5,000 tokens/s")
     assert lines[-1] == "step 2 of 2: validation loss 2.5, perplexity 12.18"
 
 
+def test_time_left_is_told_by_the_steps_of_this_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resumed after 900 of 1,000 steps, 10 more took 20 seconds: 90 take 180."""
+    clock = iter([0.0, 20.0, 20.0])
+    monkeypatch.setattr(training_view.time, "monotonic", lambda: next(clock))
+    lines: list[str] = []
+    with training_view.plain(1000, 900, lines.append) as tell:
+        tell({**EVENTS[0], "step": 910})
+    assert lines[0].endswith(", 3m 00s left")
+
+
+def test_the_panel_of_a_resumed_run_begins_where_the_run_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with training_view.live(1000, 900):
+        pass
+    assert "900 of 1,000" in ANSI.sub("", terminal.getvalue())
+
+
 def test_a_terminal_gets_a_live_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with training_view.live(2) as tell:
+    with training_view.live(2, 0) as tell:
         for event in EVENTS:
             tell(event)
     shown = ANSI.sub("", terminal.getvalue())

@@ -33,7 +33,9 @@ class Watched(Told):
         self.heard = heard
         self.events: list[Mapping[str, Any]] = []
 
-    def training(self, total_steps: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+    def training(
+        self, total_steps: int, done: int
+    ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
         def tell(event: Mapping[str, Any]) -> None:
             self.events.append(event)
             self.heard(event)

@@ -23,6 +23,7 @@ from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.recipe import resolve
 from llmctl.training import StoppedError
 from llmctl.workflows import finetune
+from llmctl.workflows.train import Kept
 from tests.tiny import bert
 from tests.verdicts import lines_of, verdicts, write_csv
 from tests.workflows.conftest import Watched
@@ -60,7 +61,8 @@ def test_a_run_holds_all_that_it_should(tune: Any, places: Path, watched: Watche
     assert len(scores) == 8, "once an epoch"
     best = max(event["eval_accuracy"] for event in scores)
     assert best > 0.9
-    assert result.best_epoch == next(e["epoch"] for e in scores if e["eval_accuracy"] == best)
+    first = next(event for event in scores if event["eval_accuracy"] == best)
+    assert result.kept == Kept(first["step"], first["epoch"], "accuracy", best)
     assert result.judgement is not None
     assert result.judgement.scores.values["accuracy"].value == best, "from disk as in memory"
     assert result.judgement.baseline["accuracy"] == 0.5
@@ -122,9 +124,12 @@ def test_a_resumed_run_is_the_uninterrupted_run(tune: Any, places: Path, base_mo
     assert stopped.value.exit_code == 130
     run = runs.open_run("cut", places / "runs")
     assert not run.finished
+    with run.metrics.open("a") as file:
+        file.write(json.dumps({"step": 9, "seconds": 1000.0}) + "\n")
     resumed = Watched()
     result = finetune.run(FinetuneConfig(resume="cut"), progress=resumed)
     assert result.steps == 12
+    assert result.seconds > 1000, "the seconds of both sessions"
     assert min(event["step"] for event in resumed.events) == 10
     assert weights(run.path) == weights(places / "runs/whole")
     with pytest.raises(RunError, match="is finished"):
@@ -190,7 +195,7 @@ def test_without_validation_the_last_model_is_kept(tune: Any, reviews: Path, wat
     result = finetune.run(config, progress=watched)
     assert "no validation split: nothing is evaluated, and the last model is kept" in watched.all()
     assert result.judgement is None
-    assert result.best_epoch is None
+    assert result.kept == Kept(result.steps, 2.0)
     assert Path(result.model, "model.safetensors").is_file()
     assert "| none |" in Path(result.run, "README.md").read_text()
 
@@ -361,7 +366,7 @@ def test_early_stopping(tune: Any, watched: Watched) -> None:
         tune(learning_rate=1e-12, num_train_epochs=9.0, early_stopping_patience=2), progress=watched
     )
     assert result.steps == 18
-    assert result.best_epoch == 1.0
+    assert result.kept.epoch == 1.0
 
 
 def test_a_used_run_directory_is_refused(tune: Any, watched: Watched) -> None:

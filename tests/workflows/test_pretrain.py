@@ -59,6 +59,7 @@ def test_a_run_holds_all_that_it_should(quick: Any, places: Path) -> None:
     assert losses[-1] < losses[0] - 0.2
     assert all({"step", "time"} <= set(event) for event in events)
     assert result.scores["loss"] == pytest.approx(min(scores), rel=1e-5), "the best model is the one kept"
+    assert (result.kept.metric, result.kept.score) == ("loss", min(scores))
     assert result.scores["perplexity"] == pytest.approx(math.exp(result.scores["loss"]))
 
 
