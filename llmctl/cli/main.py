@@ -4,17 +4,33 @@ import sys
 
 from llmctl import __version__
 
+_READER_GONE = 141  # what a shell sees of a program that SIGPIPE ended
+
 
 def main() -> None:
     """Run ``llmctl`` on ``sys.argv`` and exit with its code.
 
-    0: done; 1: failure; 2: usage, or bad input known before work starts; 130, 143: stopped by SIGINT, SIGTERM.
+    0: done; 1: failure; 2: usage, or bad input known before work starts; 130, 143: stopped by SIGINT, SIGTERM;
+    141: the reader of the output, such as ``head``, has closed it.
     """
-    arguments = sys.argv[1:]
-    if arguments == ["--version"]:
-        print(f"llmctl {__version__}")
-        return
-    sys.exit(_guarded(arguments))
+    try:
+        code = _guarded(sys.argv[1:])
+    except BrokenPipeError:
+        _let_go_of_output()
+        code = _READER_GONE
+    sys.exit(code)
+
+
+def _let_go_of_output() -> None:
+    """Keep the interpreter from failing at its exit, over what nobody reads any more."""
+    import os
+
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.__stdout__, sys.__stderr__):
+        try:
+            print(end="", file=stream, flush=True)
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
 
 
 def _guarded(arguments: list[str]) -> int:
@@ -24,7 +40,11 @@ def _guarded(arguments: list[str]) -> int:
     from llmctl.errors import LlmctlError
 
     try:
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        print(end="", flush=True)
+        return code
+    except BrokenPipeError:
+        raise
     except LlmctlError as error:
         if os.environ.get("LLMCTL_DEBUG"):
             raise
@@ -49,8 +69,13 @@ def _dispatch(arguments: list[str]) -> int:
     from llmctl.cli import COMMANDS
     from llmctl.cli.help import command_help, overview
 
+    if arguments == ["--version"]:
+        print(f"llmctl {__version__}")
+        return 0
     if "_LLMCTL_COMPLETE" in os.environ:  # the shell asks what a word could become
-        return _parse_and_run(arguments, "")
+        from llmctl.cli.app import build_app
+
+        build_app()(prog_name="llmctl")
     if not arguments or arguments[0] in ("--help", "-h", "help"):
         overview()
         return 0
@@ -80,7 +105,10 @@ def _parse_and_run(arguments: list[str], name: str) -> int:
 
     signal.signal(signal.SIGTERM, terminated)  # a training replaces it by an orderly end
     try:
-        return int(build_app()(arguments, prog_name="llmctl", standalone_mode=False) or 0)
+        app = build_app()  # not called: Typer has ways of its own with signals and broken pipes
+        with app.make_context("llmctl", arguments) as context:
+            app.invoke(context)
+        return 0
     except typer.Exit as done:
         return done.exit_code
     except typer.TyperException as error:

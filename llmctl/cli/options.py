@@ -4,7 +4,6 @@ import importlib
 import inspect
 import os
 import shlex
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
@@ -137,10 +136,7 @@ def execute(
         if verb.plan:
             verb.plan(config, console)
         return
-    try:
-        verb.run(config, console)
-    except BrokenPipeError:  # the reader of our output has what it wanted: that is no failure
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    verb.run(config, console)
 
 
 def data_flags(config: TextData) -> str:

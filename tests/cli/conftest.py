@@ -31,7 +31,13 @@ def llmctl(tmp_path: Path) -> Run:
     """Run ``llmctl ARGUMENTS`` in an empty directory, offline, with its own runs and cache."""
 
     def run(
-        *arguments: str, input: str | None = None, cwd: Path | None = None, timeout: float = 120, **env: str
+        *arguments: str,
+        input: str | None = None,
+        cwd: Path | None = None,
+        timeout: float = 120,
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
+        **env: str,
     ) -> subprocess.CompletedProcess[str]:
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("LLMCTL_")},
@@ -46,7 +52,8 @@ def llmctl(tmp_path: Path) -> Run:
             env=environment,
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
-            capture_output=True,
+            stdout=stdout,
+            stderr=stderr,
             text=True,
             timeout=timeout,
         )

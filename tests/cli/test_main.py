@@ -1,5 +1,6 @@
 """The entry: help, usage errors, the error boundary, and what may be imported on the way."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,35 @@ def test_a_near_name_of_a_run_is_met(llmctl: Run, tmp_path: Path) -> None:
     result = llmctl("eval", "storys")
     assert result.returncode == 2
     assert "did you mean stories?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        [],
+        ["--help"],
+        ["pretrain", "--help"],
+        ["tokenizer"],
+        ["tasks"],
+        ["pretrain", "--dry-run"],
+        ["pretain"],
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_closes_at_once_is_no_failure(llmctl: Run, arguments: list[str]) -> None:
+    """Also where both outputs go there."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        quiet = llmctl(*arguments, stdout=writer)
+        both = llmctl(*arguments, stdout=writer, stderr=writer)
+    finally:
+        os.close(writer)
+    if arguments == ["pretain"]:  # nothing goes to stdout
+        assert (quiet.returncode, "did you mean" in quiet.stderr.lower()) == (2, True)
+    else:
+        assert quiet.returncode == 141
+        assert "error" not in quiet.stderr
+        assert "Exception" not in quiet.stderr
+    assert both.returncode == 141
