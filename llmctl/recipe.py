@@ -167,23 +167,29 @@ def read(path: Path, problems: list[str]) -> dict[str, Given]:
     return given
 
 
-def to_yaml(config: Any, *, header: str = "") -> str:
-    """The resolved recipe: every field of ``config`` under its panel's heading; re-reads to an equal config.
+def settings(config: Any) -> dict[str, Any]:
+    """What a recipe of ``config`` says: every field in the order of ``--help``, but where a run is kept.
 
-    Where a run is kept (``run_name``, ``runs_dir``, ``resume``) belongs to its directory and is left out.
+    That (``run_name``, ``runs_dir``, ``resume``) belongs to its directory.
     """
+    place = {item.name for item in fields(RunPlace)}
+    names = [item.name for item in options(type(config)) if item.name not in place]
+    return {name: getattr(config, name) for name in names}
+
+
+def to_yaml(config: Any, *, header: str = "") -> str:
+    """The resolved recipe: its :func:`settings` under their panels' headings; re-reads to an equal config."""
     import yaml
 
-    place = {item.name for item in fields(RunPlace)}
     lines = [f"# {line}" for line in header.splitlines()]
-    panel = None
+    panel, values = None, settings(config)
     for item in options(type(config)):
-        if item.name in place:
+        if item.name not in values:
             continue
         if item.metadata["panel"] != panel:
             panel = item.metadata["panel"]
             lines += ["", f"# {panel}"]
-        value = getattr(config, item.name)
+        value = values[item.name]
         value = list(value) if isinstance(value, tuple) else value
         dumped = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
         text = dumped.removesuffix("\n...\n").strip()

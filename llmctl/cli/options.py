@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from llmctl.cli import COMMANDS
 from llmctl.config import TextData, options
 from llmctl.errors import ConfigError
-from llmctl.recipe import Given, Kind, Scalar, kind_of, resolve, to_yaml
+from llmctl.recipe import Given, Kind, Scalar, kind_of, resolve, settings, to_yaml
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COMMON_OPTIONS = {
     "--recipe FILE": "YAML file with the same words as the options; a flag overrides it",
     "--dry-run": "print the resolved recipe, and what it would cost where that is known, and stop",
-    "--json": "print the result as one JSON object on stdout",
+    "--json": "print the result, or with --dry-run the recipe and its cost, as one JSON object on stdout",
     "-v, --verbose": "show what the libraries underneath log",
     "-q, --quiet": "say nothing but warnings, errors and the result",
     "--help": "show this page",
@@ -38,7 +38,7 @@ class Verb:
         run: carries the command out.
         check: finds what is wrong with a config without heavy imports; raises ``LlmctlError``.
         settle: fills in what follows from other options, for ``--dry-run``.
-        plan: lines that tell what the run would cost, for ``--dry-run``.
+        plan: tells what the run would cost, where that is known, and gives the figures, for ``--dry-run``.
         examples: command lines for ``--help``.
     """
 
@@ -46,7 +46,7 @@ class Verb:
     run: Callable[[Any, "Console"], None]
     check: Callable[[Any], None]
     settle: Callable[[Any], Any] | None = None
-    plan: Callable[[Any, "Console"], None] | None = None
+    plan: Callable[[Any, "Console"], dict[str, Any]] | None = None
     examples: tuple[str, ...] = ()
 
     @cached_property
@@ -132,9 +132,11 @@ def execute(
     if dry_run:
         if verb.settle:
             config = verb.settle(config)
-        print(to_yaml(config, header=f"llmctl {name} --recipe THIS_FILE"), end="")
-        if verb.plan:
-            verb.plan(config, console)
+        plan = verb.plan(config, console) if verb.plan else {}
+        if as_json:
+            console.result({"command": name, "recipe": settings(config), "plan": plan}, "")
+        else:
+            console.write(to_yaml(config, header=f"llmctl {name} --recipe THIS_FILE"))
         return
     verb.run(config, console)
 

@@ -103,9 +103,13 @@ def count_new(config: TrainConfig, objective: str, block_size: int) -> int:
     )
 
 
-def cost(parameters: int) -> str:
-    """What training all weights of a model takes."""
+def memory_bytes(parameters: int) -> int:
+    """What training all weights of a model takes: weights, gradients and the optimiser's state."""
     from llmctl.architectures import TRAINING_BYTES_PER_PARAMETER
 
-    memory = parameters * TRAINING_BYTES_PER_PARAMETER / 2**20
-    return f"{memory:,.0f} MiB for weights, gradients and AdamW"
+    return parameters * TRAINING_BYTES_PER_PARAMETER
+
+
+def cost(parameters: int) -> str:
+    """:func:`memory_bytes`, told."""
+    return f"{memory_bytes(parameters) / 2**20:,.0f} MiB for weights, gradients and the optimiser"

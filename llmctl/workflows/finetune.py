@@ -52,8 +52,8 @@ def check(config: FinetuneConfig) -> None:
 
 
 def settle(config: FinetuneConfig) -> FinetuneConfig:
-    """The config as its run will have it, as far as that can be told before data and model are seen."""
-    return config if config.resume else Finetuning().settle(config)
+    """As :func:`llmctl.workflows.train.settle`."""
+    return train.settle(Finetuning(), config)
 
 
 def run(config: FinetuneConfig, *, progress: Progress) -> FinetuneResult:
@@ -204,12 +204,14 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         return result
 
 
-def plan(config: FinetuneConfig, *, progress: Progress) -> None:
-    """Tell what a run would cost: parameters and memory, as far as the model's config tells them."""
+def plan(config: FinetuneConfig, *, progress: Progress) -> dict[str, int]:
+    """Tell what a run would cost, as far as the model's config tells it, and give the figures.
+
+    Returns:
+        ``parameters``, and ``memory_bytes`` to train all of them; empty where the model is not at hand.
+    """
     from llmctl import models
 
-    if config.resume:
-        return
     task = task_of(config)
     objective = KINDS[task.kind].objective
     if not config.model:
@@ -221,11 +223,12 @@ def plan(config: FinetuneConfig, *, progress: Progress) -> None:
         found = models.find_source(config.model, root)
         if not found.local and models.plain_config(found) is None:
             progress.note(f"{config.model} is not in the Hub's cache: its size is told when it is loaded")
-            return
+            return {}
         parameters = models.outline(config.model, MODEL_CLASSES[objective], runs_dir=root).num_parameters()
         told = f"{parameters:,} parameters"
     few = "" if config.method == "full" else f", less with --method {config.method}"
     progress.note(f"{told}; {asked_model.cost(parameters)}{few}")
+    return {"parameters": parameters, "memory_bytes": asked_model.memory_bytes(parameters)}
 
 
 def _longest(config: FinetuneConfig, max_length: int) -> int:

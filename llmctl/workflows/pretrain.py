@@ -50,8 +50,8 @@ def check(config: PretrainConfig) -> None:
 
 
 def settle(config: PretrainConfig) -> PretrainConfig:
-    """The config as its run will have it, as far as that can be told before data and model are seen."""
-    return config if config.resume else Pretraining().settle(config)
+    """As :func:`llmctl.workflows.train.settle`."""
+    return train.settle(Pretraining(), config)
 
 
 def run(config: PretrainConfig, *, progress: Progress) -> TrainResult:
@@ -173,15 +173,22 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         return result
 
 
-def plan(config: PretrainConfig, *, progress: Progress) -> None:
-    """Tell what a run would cost: parameters, steps and memory, as far as the config alone can tell."""
-    if config.model or config.resume:
-        return
+def plan(config: PretrainConfig, *, progress: Progress) -> dict[str, int]:
+    """Tell what a run would cost, as far as the config alone can tell, and give the figures.
+
+    Returns:
+        ``parameters``, ``memory_bytes`` of weights, gradients and optimiser, ``tokens_a_step``; empty where the model
+        is not a new one.
+    """
+    if config.model:
+        return {}
     parameters = asked_model.count_new(config, config.objective, config.block_size)
+    memory, tokens = asked_model.memory_bytes(parameters), _tokens_a_step(config)
     progress.note(
         f"{parameters:,} parameters with {config.vocab_size:,} tokens; {asked_model.cost(parameters)}; "
-        f"{_tokens_a_step(config):,} tokens a step on one device"
+        f"{tokens:,} tokens a step on one device"
     )
+    return {"parameters": parameters, "memory_bytes": memory, "tokens_a_step": tokens}
 
 
 def _block_size_asked(config: PretrainConfig) -> int | None:

@@ -150,6 +150,11 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
         runs.check_new(runs.runs_dir(config.runs_dir), config.run_name)
 
 
+def settle(stage: Stage[ConfigT, Any], config: ConfigT) -> ConfigT:
+    """The config as its run will have it, as far as that can be told before data and model are seen."""
+    return stage.settle(_resumed(stage, config)[0])
+
+
 def shape_given(config: ModelShape) -> list[str]:
     """The fields of a new model's shape that are asked for."""
     return [item.name for item in fields(ModelShape) if getattr(config, item.name) is not None]

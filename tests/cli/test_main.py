@@ -1,5 +1,6 @@
 """The entry: help, usage errors, the error boundary, and what may be imported on the way."""
 
+import json
 import os
 from pathlib import Path
 
@@ -100,6 +101,25 @@ def test_dry_run_prints_a_recipe_that_reads_back(llmctl: Run, tmp_path: Path) ->
     (tmp_path / "again.yaml").write_text(first.stdout)
     assert llmctl("pretrain", "--dry-run", "--recipe", "again.yaml", "-q").stdout == first.stdout
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_as_json_is_one_object(llmctl: Run) -> None:
+    result = llmctl("finetune", "--task", "sst2", "--dry-run", "--json")
+    assert result.returncode == 0, result.stderr
+    shown = json.loads(result.stdout)
+    assert (shown["command"], shown["recipe"]["task"], shown["plan"]) == ("finetune", "sst2", {})
+    assert shown["recipe"]["learning_rate"] > 0, "settled"
+    assert "run_name" not in shown["recipe"]
+
+
+def test_a_dry_run_of_a_resumed_run_shows_its_recipe(llmctl: Run, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "cut"
+    run.mkdir(parents=True)
+    (run / "recipe.yaml").write_text("seed: 7\nlearning_rate: 0.5\n")
+    (run / "environment.json").write_text('{"command": "pretrain"}')
+    result = llmctl("pretrain", "--resume", "cut", "--dry-run", "-q")
+    assert "seed: 7" in result.stdout
+    assert "learning_rate: 0.5" in result.stdout
 
 
 def test_foreign_text_is_sanitised(llmctl: Run) -> None:
