@@ -29,6 +29,27 @@ _WORDS = {
     ".inf": float("inf"),
     ".nan": float("nan"),
 }
+# What other tools call a field, where the letters alone do not lead to it.
+_ELSEWHERE = {
+    "alpha": ("lora_alpha",),
+    "bs": ("per_device_train_batch_size", "per_device_eval_batch_size", "batch_size"),
+    "batch_size": ("per_device_train_batch_size", "per_device_eval_batch_size"),
+    "dataset": ("data",),
+    "epochs": ("num_train_epochs",),
+    "grad_accum": ("gradient_accumulation_steps",),
+    "layers": ("num_hidden_layers",),
+    "lora_rank": ("lora_r",),
+    "lr": ("learning_rate",),
+    "max_seq_length": ("max_length", "block_size"),
+    "max_tokens": ("max_new_tokens",),
+    "name": ("run_name",),
+    "optimizer": ("optim",),
+    "output_dir": ("run_name",),
+    "rank": ("lora_r",),
+    "seq_len": ("max_length", "block_size"),
+    "steps": ("max_steps",),
+    "wd": ("weight_decay",),
+}
 
 ConfigT = TypeVar("ConfigT")
 
@@ -92,9 +113,16 @@ def kind_of(annotation: Any) -> Kind:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """``did you mean X?`` for the known word nearest to ``word``, if one is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    """``did you mean X?`` for the known word nearest to ``word``, or the one that other tools call so, if any."""
+    known = list(known)
+    usual = [name for field in _ELSEWHERE.get(_spelt(word), ()) for name in known if _spelt(name) == field]
+    near = usual or difflib.get_close_matches(word, known, n=1)
     return f"did you mean {near[0]}?" if near else None
+
+
+def _spelt(word: str) -> str:
+    """A field's name, whether it is written as one or as a flag."""
+    return word.removeprefix("--").replace("-", "_")
 
 
 def resolve(config_class: type[ConfigT], recipe: Path | None, flags: Mapping[str, Given]) -> ConfigT:

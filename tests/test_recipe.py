@@ -7,7 +7,7 @@ import pytest
 
 from llmctl.config import GenerateConfig, PretrainConfig
 from llmctl.errors import ConfigError
-from llmctl.recipe import Given, Scalar, resolve, to_yaml
+from llmctl.recipe import Given, Scalar, resolve, suggestion, to_yaml
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -119,6 +119,15 @@ def test_a_missing_recipe_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(PretrainConfig, tmp_path / "recipes.yaml", {})
     assert caught.value.hint == f"did you mean {tmp_path / 'recipe.yaml'}?"
+
+
+def test_the_usual_names_of_keys_lead_to_ours(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("lr: 1\n")
+    with pytest.raises(ConfigError, match="unknown key 'lr'; did you mean learning_rate"):
+        resolve(PretrainConfig, recipe, {})
+    assert suggestion("--lora-rank", ["--lora-r", "--lora-alpha"]) == "did you mean --lora-r?"
+    assert suggestion("lr", ["sst2", "ner"]) is None
 
 
 def test_a_recipe_that_is_not_utf8_or_too_large_is_refused(tmp_path: Path) -> None:

@@ -3,11 +3,50 @@
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from llmctl.cli import COMMANDS
 from llmctl.cli.options import as_function
+from llmctl.errors import ConfigError
+from llmctl.recipe import suggestion
+
+
+class StrictCommand(TyperCommand):
+    """A command that drops nothing in silence, and knows the names that options have elsewhere."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As Typer's.
+
+        Raises:
+            ConfigError: an option is unknown, or one that takes a single value is given twice.
+        """
+        if not ctx.resilient_parsing:  # the shell asks for completions of a line that is not whole yet
+            self._check_options(ctx, list(args))
+        return super().parse_args(ctx, args)
+
+    def _check_options(self, ctx: Any, args: list[str]) -> None:
+        try:
+            order = self.make_parser(ctx).parse_args(args)[2]
+            given: list[Any] = [param for param in order if param.param_type_name == "option"]
+        except typer.TyperException as error:
+            if not hasattr(error, "possibilities"):  # those of an option that there is not
+                raise
+            word = getattr(error, "option_name", "")
+            hint = suggestion(word, [name for param in self.params for name in param.opts])
+            raise ConfigError(
+                f"no such option: {word}" + (f"; {hint}" if hint else ""),
+                hint=f"{ctx.command_path} --help lists every option",
+            ) from error
+        single = [param for param in given if param.secondary_opts or not (param.is_flag or param.multiple)]
+        for param in single:
+            if single.count(param) > 1:
+                words = "/".join([*param.opts, *param.secondary_opts])
+                files = "several files are a folder, or a glob in quotes: --data 'corpus/*.txt'"
+                raise ConfigError(
+                    f"{words} was given twice: it takes one value",
+                    hint=files if param.name == "data" else "leave one out",
+                )
 
 
 class LazyGroup(TyperGroup):
@@ -26,7 +65,7 @@ class LazyGroup(TyperGroup):
         name = self.prefix + cmd_name
         if name in COMMANDS:
             single = typer.Typer(add_completion=False, rich_markup_mode=None)
-            single.command(cmd_name, help=COMMANDS[name].summary)(as_function(name))
+            single.command(cmd_name, cls=StrictCommand, help=COMMANDS[name].summary)(as_function(name))
             return get_command(single)
         if any(known.startswith(name + " ") for known in COMMANDS):
             return _group(f"{name} ")

@@ -28,33 +28,41 @@ def sanitise(text: str) -> str:
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def obeys_escapes(stream: IO[str]) -> bool:
+    """Whether ``stream`` is a terminal that can do more than print."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def is_coloured(stream: IO[str]) -> bool:
     """Whether ``stream`` is a terminal that may be coloured (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return obeys_escapes(stream) and not os.environ.get("NO_COLOR")
+
+
+def width_of(stream: IO[str]) -> int | None:
+    """The columns of a terminal, by ``COLUMNS`` first; ``None`` where ``stream`` is none."""
+    if not stream.isatty():
+        return None
+    try:
+        width = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):  # a terminal only by its word
+        width = shutil.get_terminal_size().columns
+    return max(width, _MIN_WIDTH)
 
 
 def fitted(text: str, stream: IO[str]) -> str:
-    """``text`` with its lines wrapped at words to the width of a terminal; as it is where ``stream`` is none.
+    """``text`` with its lines wrapped at words to the width of a terminal; as it is where ``stream`` is none."""
+    width = width_of(stream)
+    return "\n".join(wrapped(line, width) for line in text.split("\n")) if width else text
 
-    The further lines are indented. Words are never cut: a path may be longer than the terminal is wide.
+
+def wrapped(line: str, width: int, indent: str = _INDENT) -> str:
+    """``line`` wrapped at words to ``width`` columns, its further lines behind ``indent``.
+
+    Words are never cut: a path may be longer than the terminal is wide.
     """
-    if not stream.isatty():
-        return text
-    try:
-        width = os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError):  # a terminal only by its word
-        width = shutil.get_terminal_size().columns
-    lines = [
-        textwrap.fill(
-            line,
-            max(width, _MIN_WIDTH),
-            subsequent_indent=_INDENT,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in text.split("\n")
-    ]
-    return "\n".join(lines)
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 class Style:
@@ -115,7 +123,7 @@ class Console:
     def bar(self, description: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:
         if self.quiet:
             return _silent_bar()
-        if sys.stderr.isatty():
+        if obeys_escapes(sys.stderr):
             return _rich_bar(sanitise(description), total, unit)
         return self._plain_bar(description, total, unit)
 
@@ -140,7 +148,7 @@ class Console:
 
         if self.quiet:
             return training_view.silent()
-        if sys.stderr.isatty():
+        if obeys_escapes(sys.stderr):
             return training_view.live(total_steps, done)
         return training_view.plain(total_steps, done, self._say)
 

@@ -7,38 +7,37 @@ from dataclasses import Field
 from typing import IO, Any
 
 from llmctl.cli import COMMANDS
-from llmctl.cli.console import Style
+from llmctl.cli.console import Style, wrapped
 
 _GAP = 2
 _MAX_WIDTH = 110
+_FIRST_STEPS = {
+    "llmctl pretrain": "train a story teller in a few minutes, on this machine",
+    'llmctl generate "Once upon a time"': "let it tell a story",
+}
+_FURTHER = (
+    "llmctl COMMAND --help shows a command's options; llmctl --version the version;",
+    "llmctl --install-completion sets up your shell.",
+)
 
 
 def overview() -> None:
     """Print ``llmctl --help``: the commands in the order in which a person meets them."""
-    style = Style(sys.stdout)
-    lines = [
-        f"{style.bold}llmctl{style.end}: from nothing to a trained, evaluated, trustworthy language model",
-        "",
-        f"{style.bold}Usage:{style.end} llmctl COMMAND [OPTIONS]",
-    ]
-    lines.append("")
+    style, width = Style(sys.stdout), _width()
+    title = wrapped("llmctl: from nothing to a trained, evaluated, trustworthy language model", width)
+    print(title.replace("llmctl", f"{style.bold}llmctl{style.end}", 1))
+    print(f"\n{style.bold}Usage:{style.end} llmctl COMMAND [OPTIONS]\n")
     group = None
     for name, command in COMMANDS.items():
         heading = "" if command.group == group else command.group
         group = command.group
-        lines.append(
-            f"{style.bold}{heading:<9}{style.end}{style.cyan}{name:<18}{style.end} {command.summary}"
-        )
-    lines += [
-        "",
-        f"{style.bold}Start here{style.end}",
-        "  llmctl pretrain                         train a story teller in a few minutes, on this machine",
-        '  llmctl generate "Once upon a time"      let it tell a story',
-        "",
-        "llmctl COMMAND --help shows a command's options; llmctl --version the version;",
-        "llmctl --install-completion sets up your shell.",
-    ]
-    print("\n".join(lines))
+        summary = wrapped(f"{heading:<9}{name:<18} {command.summary}", width, " " * 28)
+        painted = f"{style.bold}{heading:<9}{style.end}{style.cyan}{name:<18}{style.end}"
+        print(painted + summary[27:])
+    print(f"\n{style.bold}Start here{style.end}")
+    for example, purpose in _FIRST_STEPS.items():
+        print(wrapped(f"  {example:<38}  {purpose}", width, " " * 42))
+    print("", *(wrapped(line, width, "") for line in _FURTHER), sep="\n")
 
 
 def command_help(name: str) -> None:
@@ -98,8 +97,12 @@ def _describe(item: Field[Any]) -> str:
     return f"{text} [{default or 'none'}]"
 
 
+def _width() -> int:
+    return max(min(shutil.get_terminal_size((100, 24)).columns, _MAX_WIDTH), 50)
+
+
 def _print_rows(rows: list[tuple[str, str]], style: Style, stream: IO[str]) -> None:
-    width = min(shutil.get_terminal_size((100, 24)).columns, _MAX_WIDTH)
+    width = _width()
     left = min(max(len(flag) for flag, _ in rows), 34) + 2 + _GAP
     for flag, text in rows:
         lines = textwrap.wrap(text, max(width - left, 30), break_on_hyphens=False)

@@ -1,5 +1,6 @@
 """``llmctl tasks``."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from llmctl.cli.console import Console
 
 _HEADERS = ("task", "examples", "data", "judged by", "licence")
+_NEEDED = 3  # columns that stay however narrow the terminal is
 
 
 def _check(config: TasksConfig) -> None:
@@ -32,11 +34,14 @@ def _run(config: TasksConfig, console: "Console") -> None:
         task = find_task(config.name)
         console.result(_as_json(task), _in_full(task))
         return
+    from llmctl.cli.console import fitted, width_of
+
     kinds = [find_kind(config.kind)] if config.kind else list(KINDS.values())
     blocks, listed = [], []
     for kind in kinds:
         tasks = [task for task in TASKS.values() if task.kind == kind.name]
-        blocks.append(f"{kind.name}: {kind.summary}\n{_columns([_HEADERS, *map(_row, tasks)])}")
+        heading = fitted(f"{kind.name}: {kind.summary}", sys.stdout)
+        blocks.append(f"{heading}\n{_columns([_HEADERS, *map(_row, tasks)], width_of(sys.stdout))}")
         listed += tasks
     console.result({"tasks": [_as_json(task) for task in listed]}, "\n\n".join(blocks))
     console.hint("\none in full:", f"llmctl tasks {listed[0].name}")
@@ -57,16 +62,19 @@ def _rounded(count: int) -> str:
     raise AssertionError
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows in aligned columns, the second of them numbers."""
+def _columns(rows: Sequence[Sequence[str]], room: int | None) -> str:
+    """Rows in aligned columns, the second of them numbers; where ``room`` is short, without the last ones."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    while room and len(widths) > _NEEDED and sum(widths) + 2 * len(widths) > room:
+        widths.pop()
     lines = []
     for row in rows:
         cells = [
             cell.rjust(width) if place == 1 else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            for place, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
-        lines.append("  " + "  ".join(cells).rstrip())
+        line = "  " + "  ".join(cells).rstrip()
+        lines.append(line if not room or len(line) <= room else f"{line[: room - 1]}…")
     return "\n".join(lines)
 
 
@@ -87,6 +95,8 @@ def _as_json(task: Task) -> dict[str, Any]:
 
 
 def _in_full(task: Task) -> str:
+    from llmctl.cli.console import width_of, wrapped
+
     kind, defaults = KINDS[task.kind], defaults_of(task)
     epochs = f"{defaults.num_train_epochs:g} epoch{'' if defaults.num_train_epochs == 1 else 's'}"
     facts = {
@@ -107,6 +117,8 @@ def _in_full(task: Task) -> str:
         "run": _command(task),
     }
     rows = [f"  {name:<18}{text}" for name, text in facts.items() if text]
+    if width := width_of(sys.stdout):
+        rows = [wrapped(row, width, " " * 20) for row in rows]
     return "\n".join([f"{task.name}: {task.summary}", *rows])
 
 

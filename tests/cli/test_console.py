@@ -44,6 +44,21 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
     assert not is_coloured(Terminal())
 
 
+def test_a_dumb_terminal_gets_lines_without_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    console = Console()
+    with console.bar("reading", 10, "documents") as advance:
+        advance(10)
+    with console.training(2, 0) as tell:
+        for event in EVENTS:
+            tell(event)
+    console.warn("a warning")
+    assert "\x1b" not in terminal.getvalue()
+    assert terminal.getvalue().startswith("step 1 of 2: loss 6.000")
+
+
 def test_quiet_keeps_warnings_and_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(quiet=True)
     console.note("a note")

@@ -59,6 +59,12 @@ def test_version_and_overview(llmctl: Run) -> None:
     assert "\x1b" not in overview.stdout
 
 
+def test_a_narrow_terminal_gets_whole_words(llmctl: Run) -> None:
+    wide, narrow = llmctl(COLUMNS="100").stdout, llmctl(COLUMNS="70").stdout
+    assert max(map(len, narrow.splitlines())) <= 70
+    assert narrow.split() == wide.split()
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_shows_every_option_of_the_config(llmctl: Run, name: str) -> None:
     result = llmctl(*name.split(), "--help")
@@ -84,6 +90,41 @@ def test_an_empty_word_is_refused_and_a_bad_argument_named_as_such(llmctl: Run) 
     assert (
         "error: --run-name should be not empty, found nothing" in llmctl("pretrain", "--run-name", "").stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("pretrain --lr 1e-3", "--learning-rate"),
+        ("pretrain --epochs 3", "--num-train-epochs"),
+        ("finetune --batch-size 3", "--per-device-train-batch-size"),
+        ("eval --batch-size 3", "--per-device-eval-batch-size"),
+        ("pretrain --steps=3", "--max-steps"),
+        ("finetune --lora-rank 3", "--lora-r"),
+        ("pretrain --lerning-rate 3", "--learning-rate"),
+    ],
+)
+def test_the_usual_names_of_options_lead_to_ours(llmctl: Run, typed: str, meant: str) -> None:
+    result = llmctl(*typed.split())
+    assert result.returncode == 2
+    assert f"did you mean {meant}?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("pretrain --data a --seed 1 --data b", "--data was given twice"),
+        ("pretrain --recipe a --recipe b", "--recipe was given twice"),
+        ("pretrain --bf16 --no-bf16", "--bf16/--no-bf16 was given twice"),
+        ("pretrain --report-to none --report-to nonsense -q -q", "found 'nonsense'"),
+        ("pretrain --encoding --data", "unknown encoding"),
+    ],
+)
+def test_an_option_of_one_value_is_given_once(llmctl: Run, typed: str, told: str) -> None:
+    result = llmctl(*typed.split())
+    assert result.returncode == 2
+    assert told in result.stderr
+    assert ("glob" in result.stderr) == ("--data a" in typed)
 
 
 def test_flags_and_recipe_are_judged_together(llmctl: Run, tmp_path: Path) -> None:

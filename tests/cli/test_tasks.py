@@ -58,6 +58,18 @@ def test_every_task_in_full_fits(name: str) -> None:
     assert max(map(len, lines)) <= 110
 
 
+def test_a_narrow_terminal_gets_fewer_columns() -> None:
+    from llmctl.cli.tasks import _columns
+
+    rows = [
+        ("task", "examples", "data", "judged by", "licence"),
+        ("ag", "120k", "org/name", "accuracy", "mit"),
+    ]
+    assert _columns(rows, 46).splitlines()[1] == "  ag        120k  org/name  accuracy   mit"
+    assert _columns(rows, 40).splitlines()[1] == "  ag        120k  org/name  accuracy"
+    assert _columns(rows, 20).splitlines()[1] == "  ag        120k  o…"
+
+
 def test_a_kind_in_full_asks_for_data(llmctl: Run) -> None:
     text = llmctl("tasks", "qa").stdout
     assert "question, context, answers, by their usual names" in text
