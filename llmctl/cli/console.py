@@ -141,16 +141,19 @@ class Console:
 
         yield advance
 
-    def training(
-        self, total_steps: int, done: int
-    ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
-        from llmctl.cli import training_view
+    @contextmanager
+    def training(self, total_steps: int, done: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+        from llmctl.cli import interrupts, training_view
 
+        live = obeys_escapes(sys.stderr) and not self.quiet
         if self.quiet:
-            return training_view.silent()
-        if obeys_escapes(sys.stderr):
-            return training_view.live(total_steps, done)
-        return training_view.plain(total_steps, done, self._say)
+            view = training_view.silent()
+        elif live:
+            view = training_view.live(total_steps, done)
+        else:
+            view = training_view.plain(total_steps, done, self._say)
+        with interrupts.answered(self._say, live=live), view as tell:
+            yield tell
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Recorder(TrainerCallback):
 
 
 class StopOnSignal(TrainerCallback):
-    """SIGINT and SIGTERM finish the step and save; a second SIGINT interrupts at once."""
+    """SIGINT and SIGTERM finish the step and save; a second SIGINT interrupts the step."""
 
     def __init__(self) -> None:
         self.number: int | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from llmctl import disk, runs
 from llmctl.config import FinetuneConfig, ModelShape, PretrainConfig
-from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
+from llmctl.errors import ConfigError, ModelError, RunError
 from llmctl.progress import SILENT, Progress
 from llmctl.recipe import resolve, to_yaml
 from llmctl.runs import RunDir
@@ -207,7 +207,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     try:
         ready = stage.prepare(config, run_dir, splits, progress)
         training.make_arguments(config, run_dir, ready.plan, validated=ready.validation is not None)
-    except LlmctlError:
+    except BaseException:  # an interruption, too, leaves nothing half made
         if not resumed:
             shutil.rmtree(run_dir.path, ignore_errors=True)
         raise

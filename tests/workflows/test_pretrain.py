@@ -26,6 +26,7 @@ from llmctl.objectives.causal_lm import CausalLM
 from llmctl.progress import SILENT
 from llmctl.recipe import resolve, to_yaml
 from llmctl.workflows import generate, pretrain
+from tests.data.conftest import Told
 
 
 def test_a_run_holds_all_that_it_should(quick: Any, places: Path) -> None:
@@ -135,6 +136,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(quick: Any, places: Path) -> Non
     if process.returncode == 0:
         pytest.skip("the run ended before the signal came")
     assert process.returncode == 130, output
+    assert "stopping after this step" in output
     assert "checkpoint saved" in output
     assert "--resume" in output
     assert "Traceback" not in output
@@ -145,6 +147,17 @@ def test_a_resumed_run_is_the_uninterrupted_run(quick: Any, places: Path) -> Non
     cut = load_file(run.model / "model.safetensors")
     assert whole.keys() == cut.keys()
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_an_interruption_before_the_first_step_leaves_no_run(quick: Any, places: Path) -> None:
+    class Interrupted(Told):
+        def note(self, message: str) -> None:
+            if message.startswith("model:"):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.run(quick(), progress=Interrupted())
+    assert not (places / "runs" / "quick").exists()
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:

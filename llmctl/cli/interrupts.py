@@ -1,0 +1,48 @@
+"""Ctrl-C during a training: answered at once, and obeyed at once the second time.
+
+Python's own handlers wait for the running operation, which may be one long step. A byte a signal reaches a thread
+without that wait.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_SHOW_CURSOR = b"\x1b[?25h"
+
+
+@contextmanager
+def answered(say: Callable[[str], None], *, live: bool) -> Iterator[None]:
+    """While the block runs, tell that SIGINT or SIGTERM ends it after a step; end the process on a further SIGINT.
+
+    Args:
+        live: stderr is a terminal whose cursor may be hidden.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    listener = threading.Thread(target=_listen, args=(reader, say, live), daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        listener.join()
+        os.close(reader)
+
+
+def _listen(reader: int, say: Callable[[str], None], live: bool) -> None:
+    heard = False
+    while number := os.read(reader, 1):
+        if number[0] not in (signal.SIGINT, signal.SIGTERM):
+            continue
+        if not heard:
+            heard = True
+            again = " again" if number[0] == signal.SIGINT else ""
+            say(f"stopping after this step; Ctrl-C{again} stops at once")
+        elif number[0] == signal.SIGINT:
+            os.write(2, (_SHOW_CURSOR if live else b"") + b"\nstopped at once, without saving\n")
+            os._exit(128 + signal.SIGINT)
