@@ -11,6 +11,11 @@ from typing import Any, Protocol
 Advance = Callable[[int], None]
 
 
+def many(count: int, noun: str, plural: str | None = None) -> str:
+    """``1 row``, ``2 rows``; ``plural`` where that is not the noun with an s."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 class Progress(Protocol):
     """One person's view of a running workflow. Every text may be foreign: the receiver sanitises it."""
 

@@ -246,4 +246,4 @@ def test_describe_counts_with_and_without_embeddings() -> None:
         num_parameters=lambda: 100,
         dtype=torch.float32,
     )
-    assert models.describe(model) == "toy, 1 layers x 4: 100 parameters (60 without embeddings), float32"
+    assert models.describe(model) == "toy, 1 layer x 4: 100 parameters (60 without embeddings), float32"

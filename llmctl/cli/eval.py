@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl.cli.options import Verb
 from llmctl.config import EvalConfig
+from llmctl.progress import many
 from llmctl.workflows import evaluate
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ def _perplexity(data: dict[str, Any]) -> str:
         value = "too large" if score["value"] is None else _number(score["value"])
         rows.append([name.replace("_", " "), value, bounds])
     text = table([f"{data['model']} on {Path(data['data']).name}", "score", "95 % interval"], rows)
-    plural = "" if data["n"] == 1 else "s"
-    scored = f"{data['num_tokens']:,} tokens of {data['n']:,} document{plural}"
+    scored = f"{many(data['num_tokens'], 'token')} of {many(data['n'], 'document')}"
     return f"{text}\n\n{scored}\n{data['signature']}"
 
 

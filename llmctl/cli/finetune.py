@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from llmctl.cli.options import Verb
 from llmctl.config import FinetuneConfig
+from llmctl.progress import many
 from llmctl.workflows import finetune
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ def _run(config: FinetuneConfig, console: "Console") -> None:
 
     result = finetune.run(config, progress=console)
     text = (
-        f"{result.run}: {result.steps:,} steps in {result.seconds:,.0f} s, "
+        f"{result.run}: {many(result.steps, 'step')} in {result.seconds:,.0f} s, "
         f"{result.num_trainable:,} of {result.num_parameters:,} parameters trained\n{result.kept}"
     )
     if result.judgement:

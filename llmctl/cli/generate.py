@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from llmctl.cli.options import Verb
 from llmctl.config import GenerateConfig
+from llmctl.progress import many
 from llmctl.workflows import generate
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def _run(config: GenerateConfig, console: "Console") -> None:
     write = written.append if console.as_json else console.write
     result = generate.run(config, progress=console, write=write)
     if result.output_file:
-        console.note(f"wrote {result.num_texts:,} texts to {result.output_file}")
+        console.note(f"wrote {many(result.num_texts, 'text')} to {result.output_file}")
     if console.as_json:
         lines = [json.loads(line) for line in written] if config.input_file else result.texts
         console.result({**result.to_json(), "texts": lines}, "")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl.cli.console import table
+from llmctl.progress import many
 
 if TYPE_CHECKING:
     from llmctl.workflows.judge import Judgement
@@ -24,7 +25,7 @@ def as_text(judgement: "Judgement") -> str:
             parts.append(_by(name, details[name]))
     if judgement.mistakes:
         parts.append(_mistakes(judgement.mistakes))
-    parts.append(f"{judgement.n:,} examples of {judgement.data}\n{judgement.scores.signature}")
+    parts.append(f"{many(judgement.n, 'example')} of {judgement.data}\n{judgement.scores.signature}")
     return "\n\n".join(parts)
 
 
@@ -64,7 +65,7 @@ def _by(name: str, found: dict[str, dict[str, Any]]) -> str:
 
 
 def _mistakes(mistakes: list[dict[str, Any]]) -> str:
-    lines = [f"the {len(mistakes)} mistakes it was surest of:"]
+    lines = [f"the {many(len(mistakes), 'mistake')} it was surest of:"]
     for line in mistakes:
         told = line.get("text") or line.get("question") or " ".join(line.get("tokens", []))
         shown = " ".join(str(told).split())

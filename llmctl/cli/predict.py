@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl.cli.options import Verb
 from llmctl.config import PredictConfig
+from llmctl.progress import many
 from llmctl.workflows import predict
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 def _run(config: PredictConfig, console: "Console") -> None:
     result = predict.run(config, progress=console)
     if result.output_file:
-        console.note(f"wrote {len(result.answers):,} answers to {result.output_file}")
+        console.note(f"wrote {many(len(result.answers), 'answer')} to {result.output_file}")
         if not console.as_json:
             return
     if config.text is not None:

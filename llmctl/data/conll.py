@@ -8,6 +8,7 @@ from typing import NamedTuple
 from llmctl.data.files import Tell, decoded, lines_of
 from llmctl.data.tables import Table, table_of_objects
 from llmctl.errors import DataError
+from llmctl.progress import many
 
 _DOCUMENT = "-DOCSTART-"
 _PREFIX_SAMPLE = 1000
@@ -71,7 +72,7 @@ def _sentences(path: Path, lines: Iterator[str], tell: Tell) -> Iterator[_Senten
     if tokens:
         yield _Sentence(start, tokens, tags)
     if documents:
-        tell(f"{path}: skipped {documents:,} {_DOCUMENT} line{'' if documents == 1 else 's'}")
+        tell(f"{path}: skipped {many(documents, f'{_DOCUMENT} line')}")
 
 
 def _is_comment(line: str, width: int) -> bool:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from llmctl.progress import many
+
 
 @dataclass
 class Tally:
@@ -17,7 +19,7 @@ class Tally:
     def told(self, start: str, noun: str) -> list[str]:
         """A line for each: how many, what, and the first."""
         return [
-            f"{start} {count:,} {noun}{'' if count == 1 else 's'}: {what} (first: {self.first[what]})"
+            f"{start} {many(count, noun)}: {what} (first: {self.first[what]})"
             for what, count in self.counts.items()
         ]
 

@@ -30,7 +30,6 @@ from llmctl.data.splits import (
     Split,
     key_of,
     load_splits,
-    many,
     number_held_out,
     open_splits,
     parts_of,
@@ -40,7 +39,7 @@ from llmctl.data.splits import (
     tell_notes,
 )
 from llmctl.errors import DataError
-from llmctl.progress import Progress
+from llmctl.progress import Progress, many
 
 __all__ = ["check_source", "load_text"]
 

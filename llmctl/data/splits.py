@@ -11,7 +11,7 @@ from llmctl.data import hub
 from llmctl.data.files import SourceFile
 from llmctl.data.sources import VALIDATION_NAMES, BuiltinSource, FileSource, HubSource, Source
 from llmctl.errors import ConfigError
-from llmctl.progress import Progress
+from llmctl.progress import Progress, many
 
 SPLITS = ("train", "validation", "test")
 NOTES_TOLD = 5
@@ -205,8 +205,3 @@ def tell_nobody(_: str) -> None:
 def name_of(source: str, split: str) -> str:
     """What messages call a split of a source."""
     return f"{source} ({split})" if split else source
-
-
-def many(count: int, noun: str) -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

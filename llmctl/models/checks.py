@@ -4,6 +4,7 @@ from typing import Any
 
 from llmctl.errors import ModelError
 from llmctl.limits import check_ids
+from llmctl.progress import many
 
 
 def check_vocabulary(tokenizer: Any, model: Any, name: str) -> None:
@@ -43,6 +44,6 @@ def describe(model: Any) -> str:
     embeddings = model.get_input_embeddings().weight.numel()
     total = model.num_parameters()
     return (
-        f"{config.model_type}, {config.num_hidden_layers} layers x {config.hidden_size}: {total:,} parameters "
+        f"{config.model_type}, {many(config.num_hidden_layers, 'layer')} x {config.hidden_size}: {total:,} parameters "
         f"({total - embeddings:,} without embeddings), {str(model.dtype).removeprefix('torch.')}"
     )

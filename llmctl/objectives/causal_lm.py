@@ -11,7 +11,7 @@ from llmctl.config import PretrainConfig
 from llmctl.data.blocks import Blocks, TokenizedDocuments, tokenize
 from llmctl.data.load import Documents
 from llmctl.objectives.next_token import IGNORED, cross_entropy
-from llmctl.progress import Progress
+from llmctl.progress import Progress, many
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class CausalLM:
         features = tokenize(documents, self.tokenizer, cache_dir=runs.cache_dir(), progress=progress)
         per_byte = features.num_bytes.sum() / max(len(features.tokens), 1)
         progress.note(
-            f"{documents.name}: {len(features.ends):,} documents, {len(features.tokens):,} tokens "
+            f"{documents.name}: {many(len(features.ends), 'document')}, {many(len(features.tokens), 'token')} "
             f"({per_byte:.2f} bytes a token)"
         )
         return features

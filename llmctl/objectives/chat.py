@@ -18,7 +18,7 @@ from llmctl.objectives.features import pad, padding_id
 from llmctl.objectives.next_token import IGNORED, cross_entropy, logits_at_targets
 from llmctl.objectives.packing import PackedRows, check_packing
 from llmctl.objectives.task import Answered, Predictions, TaskObjective
-from llmctl.progress import SILENT, Progress
+from llmctl.progress import SILENT, Progress, many
 from llmctl.purposes import MODEL_CLASSES
 from llmctl.tasks import Task
 
@@ -97,7 +97,7 @@ class Chat(TaskObjective):
         for examples in splits.values():
             said = Counter(role for row in examples.table.column("messages") for role in _roles(row))
             told = ", ".join(f"{count:,} of the {role}" for role, count in said.most_common())
-            progress.note(f"{examples.name}: {len(examples):,} conversations, messages: {told}")
+            progress.note(f"{examples.name}: {many(len(examples), 'conversation')}, messages: {told}")
         self._show(splits["train"], progress)
 
     def _show(self, examples: "Examples", progress: Progress) -> None:

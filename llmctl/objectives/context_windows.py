@@ -11,7 +11,7 @@ from llmctl.data.encode import unbounded
 from llmctl.errors import ConfigError, ModelError
 from llmctl.objectives.features import TokenRows
 from llmctl.objectives.task import IGNORED, Features
-from llmctl.progress import Progress
+from llmctl.progress import Progress, many
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
@@ -128,7 +128,8 @@ class Account:
 
     def tell(self, name: str, total: int, settings: TaskSettings, progress: Progress) -> None:
         progress.note(
-            f"{name}: {total:,} questions became {self.windows:,} windows of at most {settings.max_length} tokens"
+            f"{name}: {many(total, 'question')} became {many(self.windows, 'window')} "
+            f"of at most {settings.max_length} tokens"
         )
         if self.overlaps_less:
             progress.note(

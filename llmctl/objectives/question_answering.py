@@ -15,7 +15,7 @@ from llmctl.objectives.classes import outputs
 from llmctl.objectives.context_windows import Frame, WindowFeatures, encode_windows
 from llmctl.objectives.features import pad, padding_id
 from llmctl.objectives.task import IGNORED, Answered, Predictions, TaskObjective
-from llmctl.progress import SILENT, Progress
+from llmctl.progress import SILENT, Progress, many
 from llmctl.purposes import MODEL_CLASSES
 from llmctl.tasks import Task, metrics_of
 
@@ -75,7 +75,7 @@ class QuestionAnswering(TaskObjective):
     def account(self, splits: Mapping[str, "Examples"], progress: Progress) -> None:
         for examples in splits.values():
             contexts = len(examples.table.column("context").unique())
-            told = f"{examples.name}: {len(examples):,} questions about {contexts:,} texts"
+            told = f"{examples.name}: {many(len(examples), 'question')} about {many(contexts, 'text')}"
             if none := _num_unanswerable(examples):
                 told += f", {none:,} ({none / len(examples):.1%}) without an answer"
             progress.note(told)

@@ -16,7 +16,7 @@ from llmctl.objectives.languages import languages, set_languages, usual_prefix
 from llmctl.objectives.next_token import cross_entropy
 from llmctl.objectives.pairs import LearntPairs, PairFeatures, encode_side
 from llmctl.objectives.task import IGNORED, Answered, Predictions, TaskObjective
-from llmctl.progress import Progress
+from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES
 from llmctl.tasks import Task, defaults_of
 
@@ -102,7 +102,7 @@ class Seq2Seq(TaskObjective):
 
     def account(self, splits: Mapping[str, "Examples"], progress: Progress) -> None:
         for examples in splits.values():
-            progress.note(f"{examples.name}: {len(examples):,} examples" + _odd(examples))
+            progress.note(f"{examples.name}: {many(len(examples), 'example')}" + _odd(examples))
         if self.prefix:
             progress.note(f"before each text stands {self.prefix!r} (--prefix overrides)")
 

@@ -22,7 +22,7 @@ from llmctl.objectives.classes import (
 )
 from llmctl.objectives.features import TokenRows, encode_texts, pad, padding_id
 from llmctl.objectives.task import IGNORED, Answered, Features, Predictions, TaskObjective
-from llmctl.progress import Progress
+from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES
 from llmctl.tasks import Task
 
@@ -139,7 +139,7 @@ class SequenceClassification(TaskObjective):
                 told = f"{values.min():g} to {values.max():g}, mean {values.mean():.3g}"
             else:
                 told = shares(_counts(self.task, examples), self.labels, total=len(examples))
-            progress.note(f"{examples.name}: {len(examples):,} examples: {told}")
+            progress.note(f"{examples.name}: {many(len(examples), 'example')}: {told}")
 
     def encode(self, examples: "Examples", *, progress: Progress) -> TextFeatures:
         max_length = self.settings.max_length

@@ -32,7 +32,7 @@ from llmctl.objectives.tags import (
 )
 from llmctl.objectives.task import IGNORED, Answered, Predictions, TaskObjective
 from llmctl.objectives.words import Word, WordFeatures, encode_words
-from llmctl.progress import SILENT, Progress
+from llmctl.progress import SILENT, Progress, many
 from llmctl.purposes import MODEL_CLASSES
 from llmctl.tasks import Task
 
@@ -129,12 +129,12 @@ class TokenClassification(TaskObjective):
                 continue
             tags = learnt_tags(examples, self.marks_entities)
             counts = tags.counts()
-            told = f"{examples.name}: {len(tags):,} sentences, {len(tags.index):,} words"
+            told = f"{examples.name}: {many(len(tags), 'sentence')}, {many(len(tags.index), 'word')}"
             if self.marks_entities:
                 begun = {name: count for name, count in counts.items() if name.startswith("B")}
                 counts = Counter({type_of(name): count for name, count in begun.items()})
                 names = sorted({type_of(name) for name in self.labels} - {""})
-                told += f", {counts.total():,} entities"
+                told += f", {many(counts.total(), 'entity', 'entities')}"
             else:
                 names = list(self.labels)
             progress.note(f"{told}: {shares(counts, names, total=counts.total())}")

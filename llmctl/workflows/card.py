@@ -6,6 +6,7 @@ from typing import Any
 from llmctl import adapters
 from llmctl.adapters import Adapter
 from llmctl.config import FinetuneConfig
+from llmctl.progress import many
 from llmctl.runs import RunDir
 
 
@@ -32,8 +33,8 @@ def task_card(config: FinetuneConfig, run_dir: RunDir, result: Any, objective: A
 {config.model or config.architecture}, fine-tuned by llmctl for the task `{config.task}` (method `{config.method}`:
 {result.num_trainable:,} of {result.num_parameters:,} parameters were trained).
 
-- data: `{config.data}`, {result.train_examples:,} training examples; fingerprints in `environment.json`
-- training: {result.steps:,} steps in {result.seconds:,.0f} s; every setting in `recipe.yaml`
+- data: `{config.data}`, {many(result.train_examples, "training example")}; fingerprints in `environment.json`
+- training: {many(result.steps, "step")} in {result.seconds:,.0f} s; every setting in `recipe.yaml`
 
 | validation | | 95 % interval | same answer for all |
 |---|---|---|---|

@@ -10,7 +10,7 @@ from llmctl.config import FinetuneConfig
 from llmctl.hub import NotCachedError
 from llmctl.limits import num_positions
 from llmctl.metrics.names import greater_is_better
-from llmctl.progress import Progress
+from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES
 from llmctl.runs import RunDir
 from llmctl.tasks import KINDS, best_metric_of, defaults_of, find_task, metrics_of
@@ -153,10 +153,12 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         model = methods.apply(model, config, kind=task.kind, progress=progress)
         examples = objective.training_set(features["train"])
         if len(examples) != len(features["train"]):
-            progress.note(f"packed: {len(features['train']):,} conversations in {len(examples):,} rows")
+            progress.note(
+                f"packed: {many(len(features['train']), 'conversation')} in {many(len(examples), 'row')}"
+            )
         plan = self._plan(config, len(examples), best_metric_of(objective.task))
         progress.note(
-            f"training: {plan.steps:,} steps of {plan.amount // training.num_processes():,} examples, "
+            f"training: {many(plan.steps, 'step')} of {many(plan.amount // training.num_processes(), 'example')}, "
             f"learning rate {config.learning_rate:g}"
         )
         return Prepared(tokenizer, objective, model, examples, validation, plan)

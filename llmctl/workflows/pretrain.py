@@ -9,7 +9,7 @@ from llmctl import disk, runs
 from llmctl.config import PretrainConfig, Training
 from llmctl.errors import DataError
 from llmctl.limits import check_length
-from llmctl.progress import Progress
+from llmctl.progress import Progress, many
 from llmctl.runs import RunDir
 from llmctl.workflows import asked_model, train
 from llmctl.workflows.train import Kept, Prepared, Stage, Trained
@@ -139,8 +139,8 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         steps = training.total_steps(config, len(examples))
         progress.note(f"model: {models.describe(model)}")
         progress.note(
-            f"training: {len(examples):,} blocks of {config.block_size} tokens, nothing padded or dropped; "
-            f"{steps:,} steps of {_tokens_a_step(config):,} tokens, learning rate {config.learning_rate:g}"
+            f"training: {many(len(examples), 'block')} of {config.block_size} tokens, nothing padded or dropped; "
+            f"{many(steps, 'step')} of {_tokens_a_step(config):,} tokens, learning rate {config.learning_rate:g}"
         )
         plan = training.Plan(
             steps=steps,
@@ -246,7 +246,7 @@ def _card(config: PretrainConfig, run_dir: RunDir, result: TrainResult, descript
 A causal language model trained by llmctl ({description}).
 
 - data: `{config.data}`, {result.train_tokens:,} training tokens; fingerprints in `environment.json`
-- training: {result.steps:,} steps in {result.seconds:,.0f} s; every setting in `recipe.yaml`
+- training: {many(result.steps, "step")} in {result.seconds:,.0f} s; every setting in `recipe.yaml`
 
 | validation | |
 |---|---|
