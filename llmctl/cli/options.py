@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from llmctl.cli import COMMANDS
+from llmctl.cli.completion import completion_of, paths
 from llmctl.config import TextData, options
 from llmctl.errors import ConfigError
-from llmctl.recipe import Given, Kind, Scalar, kind_of, resolve, settings, to_yaml
+from llmctl.recipe import Given, Scalar, kind_of, resolve, settings, to_yaml
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
@@ -78,7 +79,7 @@ def as_function(name: str) -> Callable[..., None]:
     verb = load_verb(name)
     parameters = [_parameter(item) for item in verb.fields]
     common: dict[str, Any] = {
-        "recipe": Annotated[str | None, typer.Option("--recipe", autocompletion=_complete_path)],
+        "recipe": Annotated[str | None, typer.Option("--recipe", autocompletion=paths)],
         "dry_run": Annotated[bool, typer.Option("--dry-run")],
         "as_json": Annotated[bool, typer.Option("--json")],
         "verbose": Annotated[bool, typer.Option("--verbose", "-v")],
@@ -162,7 +163,7 @@ def _parameter(item: Field[Any]) -> inspect.Parameter:
 
     kind = kind_of(item.type)
     annotation: Any = bool if kind.type is bool else list[str] if kind.repeated else str
-    complete = _completion(item, kind)
+    complete = completion_of(item)
     if item.metadata["argument"]:
         info: Any = typer.Argument(show_default=False, autocompletion=complete)
     elif kind.type is bool:
@@ -175,23 +176,3 @@ def _parameter(item: Field[Any]) -> inspect.Parameter:
         default=None,
         annotation=Annotated[annotation | None, info],
     )
-
-
-def _completion(item: Field[Any], kind: Kind) -> Callable[[str], list[str]] | None:
-    if kind.choices:
-        return lambda incomplete: [choice for choice in kind.choices if choice.startswith(incomplete)]
-    return _complete_path if item.metadata["path"] else None
-
-
-def _complete_path(incomplete: str) -> list[str]:
-    folder, _, start = incomplete.rpartition("/")
-    try:
-        entries = sorted(Path(folder or ("/" if incomplete.startswith("/") else ".")).iterdir())
-    except OSError:
-        return []
-    prefix = incomplete[: len(incomplete) - len(start)]
-    return [
-        f"{prefix}{entry.name}{'/' if entry.is_dir() else ''}"
-        for entry in entries
-        if entry.name.startswith(start) and (start or not entry.name.startswith("."))
-    ]

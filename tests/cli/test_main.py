@@ -177,7 +177,7 @@ def test_a_traceback_is_shown_only_when_asked_for(llmctl: Run) -> None:
     assert "Traceback" in llmctl("pretrain", "--data", "nowhere.txt", LLMCTL_DEBUG="1").stderr
 
 
-def test_completion_lists_commands_options_and_choices(llmctl: Run) -> None:
+def test_completion_lists_commands_options_choices_and_names(llmctl: Run, tmp_path: Path) -> None:
     def complete(line: str, word: int) -> str:
         return llmctl(_LLMCTL_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(word)).stdout
 
@@ -185,6 +185,14 @@ def test_completion_lists_commands_options_and_choices(llmctl: Run) -> None:
     assert complete("llmctl tokenizer ", 2).split() == ["train", "inspect"]
     assert "--learning-rate" in complete("llmctl pretrain --learning", 2).split()
     assert complete("llmctl pretrain --lr-scheduler-type cos", 3).split() == ["cosine"]
+    for run in ("storm", "stories"):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        (tmp_path / "runs" / run / "recipe.yaml").write_text("seed: 0\n")
+    (tmp_path / "stone.txt").write_text("")
+    assert complete("llmctl finetune --task ss", 3).split() == ["sst2", "sst5"]
+    assert complete("llmctl tasks --kind qa", 3).split() == ["qa"]
+    assert sorted(complete("llmctl eval sto", 2).split()) == ["stone.txt", "stories", "storm"]
+    assert sorted(complete("llmctl pretrain --resume stor", 3).split()) == ["stories", "storm"]
 
 
 def test_bad_text_is_answered_before_anything_heavy(tmp_path: Path) -> None:
