@@ -83,17 +83,15 @@ def _describe(item: Field[Any]) -> str:
     from llmctl.recipe import kind_of
 
     kind = kind_of(item.type)
-    text: str = item.metadata["help"]
-    if kind.choices:
+    text, unit = item.metadata["help"], item.metadata["unit"]
+    if unit and unit not in text:
+        text += f", in {unit}"
+    if len(kind.choices) > 1:
         text += f": {', '.join(kind.choices)}"
     default = item.metadata["default_text"]
     if default is None and item.default not in (None, ()):
         shown = f"{item.default:g}" if isinstance(item.default, float) else str(item.default)
         default = {"True": "yes", "False": "no"}.get(shown, shown)
-    if default and item.metadata["unit"] and item.metadata["default_text"] is None:
-        default += f" {item.metadata['unit']}"
-    elif item.metadata["unit"]:
-        text += f" ({item.metadata['unit']})"
     return f"{text} [{default or 'none'}]"
 
 

@@ -51,7 +51,11 @@ class TokenizerInspectConfig(TextData):
     """``llmctl tokenizer inspect``."""
 
     tokenizer: tuple[Name, ...] = option(
-        (), "tokenizers to compare: Hub ids, directories or runs", panel="Tokenizer", argument=True
+        (),
+        "tokenizers to compare: Hub ids, directories or runs",
+        panel="Tokenizer",
+        default_text="one at least is needed",
+        argument=True,
     )
     sample: str | None = tokenizer_option(
         None, "sentence whose pieces are shown", default_text="the first sentence of the data"
@@ -87,6 +91,11 @@ class FinetuneConfig(
     tokenizer: Name | None = tokenizer_option(
         None, "tokenizer to use: Hub id, directory or run", default_text="the model's", path=True
     )
+    architecture: Name | None = model_option(
+        None,
+        "train a new model of this architecture, as AutoConfig names it: bert, t5, llama, ...",
+        default_text="no new model",
+    )
     max_train_samples: Count | None = data_option(
         None, "learn from the first N examples only", unit="examples", default_text="all"
     )
@@ -102,7 +111,7 @@ class FinetuneConfig(
     )
 
     num_train_epochs: Positive | None = training_option(  # type: ignore[assignment]
-        None, "passes over the training data", unit="epochs", default_text="by kind, see llmctl tasks"
+        None, "epochs: passes over the training data", unit="epochs", default_text="by kind, see llmctl tasks"
     )
     per_device_train_batch_size: Count | None = training_option(  # type: ignore[assignment]
         None, "examples a step on each device", unit="examples", default_text="by kind, see llmctl tasks"
@@ -148,7 +157,7 @@ class EvalConfig(TextData, TaskData, TaskSettings, Judging):
     )
     max_length: Annotated[int, Gt(1)] | None = examples_option(
         None,
-        "longest input; for perplexity the context window",
+        "longest input in tokens; for perplexity the context window",
         unit="tokens",
         default_text="the run's, else the model's positions",
     )
@@ -198,8 +207,12 @@ class PredictConfig(TaskSettings):
 class TasksConfig:
     """``llmctl tasks``."""
 
-    name: Name | None = option(None, "task to show in full", panel="Task", argument=True)
-    kind: Name | None = task_option(None, "list only this kind: classification, ner, qa, ...")
+    name: Name | None = option(
+        None, "task to show in full", panel="Task", default_text="a list of all", argument=True
+    )
+    kind: Name | None = task_option(
+        None, "list only this kind: classification, ner, qa, ...", default_text="all"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,10 +264,10 @@ class GenerateConfig:
         0.0, "leave out tokens below this share of the likeliest one's probability"
     )
     repetition_penalty: Positive = generation_option(
-        1.0, "above 1: make tokens that stand already less likely"
+        1.0, "above 1: tokens that stand in the text already become less likely"
     )
     num_beams: Count = generation_option(1, "search with N beams instead of sampling", unit="beams")
-    num_return_sequences: Count = generation_option(1, "continuations of each prompt", unit="texts")
+    num_return_sequences: Count = generation_option(1, "texts that continue each prompt", unit="texts")
     seed: CountOrZero | None = generation_option(None, "same seed, same text", default_text="drawn, and told")
     stop: tuple[Name, ...] = generation_option((), "end the text before this string; repeatable")
     bf16: bool = hardware_option(False, "compute in bfloat16")

@@ -41,7 +41,7 @@ class TextData(DataSource):
         "document", "what one document of a plain text file is: the whole file, a paragraph or a line"
     )
     max_documents: Count | None = data_option(
-        None, "read only the first N documents of a split", unit="documents"
+        None, "read only the first N documents of a split", unit="documents", default_text="all"
     )
 
 
@@ -61,18 +61,20 @@ class TaskData(DataSource):
         path=True,
     )
     text_column: Name | None = data_option(
-        None, "column of the text, or of its words (ner)", default_text="by its usual names, told"
+        None, "column of the text, or of its words (ner)", default_text="found by its usual names, and told"
     )
     text_pair_column: Name | None = data_option(
-        None, "column of a second text", default_text="by its usual names, told"
+        None, "column of a second text", default_text="found by its usual names, and told"
     )
     label_column: Name | None = data_option(
-        None, "column of the labels, or of the words' tags (ner)", default_text="by its usual names, told"
+        None,
+        "column of the labels, or of the words' tags (ner)",
+        default_text="found by its usual names, and told",
     )
     target_column: Name | None = data_option(
         None,
         "column of the text to write: summary, translation, answer",
-        default_text="by its usual names, told",
+        default_text="found by its usual names, and told",
     )
     question_column: Name | None = data_option(None, "column of the questions (qa)", default_text="question")
     context_column: Name | None = data_option(

@@ -31,7 +31,7 @@ def option(
         default: the value when neither the recipe nor a flag gives one.
         help: one line, shown by ``--help`` and in the resolved recipe's schema.
         panel: the heading under which ``--help`` lists it.
-        unit: what a number counts, e.g. ``tokens``.
+        unit: what a number counts, e.g. ``tokens``; ``--help`` says it where ``help`` does not.
         default_text: said instead of the default where the default is decided at run time.
         argument: also given by position on the command line.
         path: completed as a path by the shell.

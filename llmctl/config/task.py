@@ -22,9 +22,9 @@ class Method:
 
     method: Literal["full", "lora", "prefix", "prompt", "ffn", "head"] = method_option(
         "full",
-        "which weights learn: all, adapters of low rank, a learnt prefix or prompt, the feed-forward layers, the head",
+        "which weights learn; ffn are the feed-forward layers, prefix and prompt are learnt tokens",
     )
-    lora_r: Count = method_option(8, "rank of LoRA's matrices", unit="dimensions")
+    lora_r: Count = method_option(8, "rank of LoRA's matrices")
     lora_alpha: Positive = method_option(16.0, "LoRA's matrices are scaled by lora_alpha / lora_r")
     lora_dropout: Share = method_option(0.0, "dropout before LoRA's matrices")
     target_modules: tuple[Name, ...] = method_option(
@@ -43,7 +43,7 @@ class TaskSettings:
 
     max_length: Annotated[int, Gt(1)] | None = examples_option(
         None,
-        "longest input; more is cut, counted and told",
+        "longest input in tokens; more is cut, counted and told",
         unit="tokens",
         default_text="by kind, at most the model's positions",
     )

@@ -29,13 +29,13 @@ class TokenizerTraining:
     """The shape of a tokenizer that is to be trained."""
 
     algorithm: Literal["bpe", "wordpiece", "unigram"] = tokenizer_option(
-        "bpe", "byte-level BPE, WordPiece or Unigram"
+        "bpe", "how its vocabulary is learnt; bpe is byte-level"
     )
     vocab_size: Count = tokenizer_option(
         4096, "size of the vocabulary, special tokens included", unit="tokens"
     )
     min_frequency: Count = tokenizer_option(
-        2, "how often a pair (BPE, WordPiece) must occur to be merged", unit="times"
+        2, "how many times a pair (bpe, wordpiece) must occur to be merged", unit="times"
     )
     normalizer: Literal["none", "nfc", "nfkc", "lowercase", "lowercase-strip-accents"] = tokenizer_option(
         "none", "what is done to the text before it is split"
@@ -65,15 +65,24 @@ class ModelShape:
     model_size: Literal["tiny", "small", "base"] | None = model_option(
         None, "a documented shape in each family", default_text="tiny"
     )
-    hidden_size: Count | None = model_option(None, "width of the model", unit="units")
-    num_hidden_layers: Count | None = model_option(None, "depth of the model", unit="layers")
+    hidden_size: Count | None = model_option(
+        None, "width of the model", unit="units", default_text="by model_size"
+    )
+    num_hidden_layers: Count | None = model_option(
+        None, "depth of the model", unit="layers", default_text="by model_size"
+    )
     num_attention_heads: Count | None = model_option(
-        None, "attention heads; they divide the width", unit="heads"
+        None, "attention heads; they divide the width", unit="heads", default_text="by model_size"
     )
     num_key_value_heads: Count | None = model_option(
-        None, "heads that keys and values share, where the family has them", unit="heads"
+        None,
+        "heads that keys and values share, where the family has them",
+        unit="heads",
+        default_text="num_attention_heads",
     )
-    intermediate_size: Count | None = model_option(None, "width of the feed-forward layers", unit="units")
+    intermediate_size: Count | None = model_option(
+        None, "width of the feed-forward layers", unit="units", default_text="by hidden_size"
+    )
     max_position_embeddings: Count | None = model_option(
         None, "longest text the model can read", unit="tokens", default_text="block_size"
     )
@@ -88,9 +97,12 @@ class ModelShape:
 class Training:
     """The optimisation; words and meaning are those of ``transformers.TrainingArguments``."""
 
-    num_train_epochs: Positive = training_option(1.0, "passes over the training data", unit="epochs")
+    num_train_epochs: Positive = training_option(1.0, "epochs: passes over the training data", unit="epochs")
     max_steps: Count | None = training_option(
-        None, "stop after N optimiser steps; overrides num_train_epochs", unit="steps"
+        None,
+        "stop after N optimiser steps; overrides num_train_epochs",
+        unit="steps",
+        default_text="by num_train_epochs",
     )
     per_device_train_batch_size: Count = training_option(
         3, "examples a step on each device; small batches learn most from little text", unit="examples"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,7 @@ def test_help_shows_every_option_of_the_config(llmctl: Run, name: str) -> None:
         shown = item.name.upper() if item.metadata["argument"] else flag_of(item.name)
         assert shown in result.stdout
     assert all(len(line) <= 110 for line in result.stdout.splitlines() if not line.startswith("  $"))
+    assert not re.search(r"\[[\d.]+ \w+\]", result.stdout), "units stand in the text, not in the default"
 
 
 def test_usage_errors_name_the_option_and_the_next_step(llmctl: Run) -> None:
