@@ -25,7 +25,7 @@ from llmctl.data.splits import (
 )
 from llmctl.data.tables import place
 from llmctl.errors import DataError
-from llmctl.progress import Progress, many
+from llmctl.progress import Progress
 from llmctl.tasks import Task
 
 if TYPE_CHECKING:
