@@ -20,20 +20,16 @@ COMMANDS = {
     "tokenizer inspect": Command(
         "Prepare", "tokenizer", "INSPECT", "see how tokenizers cut your text, side by side"
     ),
-    "tasks": Command("Prepare", "tasks", "LIST", "list the tasks and kinds of problems to fine-tune for"),
-    "pretrain": Command(
-        "Train", "pretrain", "PRETRAIN", "train a language model, from scratch or from another"
-    ),
+    "tasks": Command("Prepare", "tasks", "LIST", "list the tasks to fine-tune for"),
+    "pretrain": Command("Train", "pretrain", "PRETRAIN", "train a language model, new or from another"),
     "finetune": Command(
         "Train",
         "finetune",
         "FINETUNE",
-        "teach a model a task: classification, NER, QA, translation, chat, ...",
+        "teach a model a task: labels, NER, QA, chat, ...",
     ),
-    "eval": Command("Judge", "eval", "EVAL", "the scores of a run or a model, each with its 95 % interval"),
-    "predict": Command("Use", "predict", "PREDICT", "labels, entities, answers or texts for your own input"),
-    "export": Command(
-        "Use", "export", "EXPORT", "write a plain model: an adapter put into the model it belongs to"
-    ),
+    "eval": Command("Judge", "eval", "EVAL", "the scores of a model, each with its 95 % interval"),
+    "predict": Command("Use", "predict", "PREDICT", "labels, entities, answers, gaps filled in"),
+    "export": Command("Use", "export", "EXPORT", "write a plain model, with its adapter put into it"),
     "generate": Command("Use", "generate", "GENERATE", "let a model go on from your words"),
 }

@@ -12,7 +12,7 @@ from llmctl.cli.console import Style, wrapped
 _GAP = 2
 _MAX_WIDTH = 110
 _FIRST_STEPS = {
-    "llmctl pretrain": "train a story teller in a few minutes, on this machine",
+    "llmctl pretrain": "a story teller in a few minutes",
     'llmctl generate "Once upon a time"': "let it tell a story",
 }
 _FURTHER = (

@@ -103,7 +103,15 @@ def _parse_and_run(arguments: list[str], name: str) -> int:
         _show_error("terminated", None, label="")
         sys.exit(128 + number)
 
-    signal.signal(signal.SIGTERM, terminated)  # a training replaces it by an orderly end
+    def interrupted(number: int, frame: object) -> None:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # a library may swallow the first; the second ends the process
+        raise KeyboardInterrupt
+
+    # a training replaces both by an orderly end
+    signal.signal(signal.SIGTERM, terminated)
+    signal.signal(signal.SIGINT, interrupted)
     try:
         app = build_app()  # not called: Typer has ways of its own with signals and broken pipes
         with app.make_context("llmctl", arguments) as context:

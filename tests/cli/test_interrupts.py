@@ -45,18 +45,21 @@ def test_the_first_is_answered_and_the_second_obeyed_within_a_step(first: int, t
 
 @pytest.mark.parametrize(("number", "told"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
 def test_a_stop_before_the_training_leaves_nothing(tmp_path: Path, number: int, told: str) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "llmctl", "pretrain", "--data", "builtin:stories:100000"],
+    generated = tmp_path / "cache" / "builtin"
+    with subprocess.Popen(
+        [sys.executable, "-m", "llmctl", "pretrain", "--data", "builtin:stories:10000000"],
         cwd=tmp_path,
         env={**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache")},
         stderr=subprocess.PIPE,
         text=True,
-    )
-    generated = tmp_path / "cache" / "builtin"
-    began = time.monotonic()
-    while sum(path.stat().st_size for path in generated.glob(".*")) == 0 and time.monotonic() - began < 60:
-        time.sleep(0.01)
-    process.send_signal(number)
-    assert process.communicate(timeout=60)[1] == f"{told}\n"
+    ) as process:
+        try:
+            while not any(path.stat().st_size for path in generated.glob(".*")):
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(number)
+            assert process.communicate(timeout=60)[1] == f"{told}\n"
+        finally:
+            process.kill()
     assert process.returncode == 128 + number
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

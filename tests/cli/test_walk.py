@@ -11,11 +11,11 @@ import pytest
 
 from tests.cli.conftest import Run
 
-SMALL = [
-    *("--data", "builtin:stories:200", "--vocab-size", "400", "--block-size", "64", "--hidden-size", "32"),
-    *("--num-hidden-layers", "1", "--num-attention-heads", "2", "--per-device-train-batch-size", "4"),
-    *("--validation-fraction", "0.05"),
+SHAPE = [
+    *("--vocab-size", "400", "--block-size", "64", "--hidden-size", "32", "--num-hidden-layers", "1"),
+    *("--num-attention-heads", "2", "--per-device-train-batch-size", "4", "--validation-fraction", "0.05"),
 ]
+SMALL = ["--data", "builtin:stories:200", *SHAPE]
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_real_text_is_learnt_from_and_judged(llmctl: Run, tmp_path: Path, real_d
         str(real_data / "text" / name) for name in ("tinyshakespeare.txt", "wikitext-2.valid.txt")
     )
     trained = llmctl(
-        "pretrain", *SMALL, "--data", plays, "--max-steps", "30", "--run-name", "plays", timeout=180
+        "pretrain", *SHAPE, "--data", plays, "--max-steps", "30", "--run-name", "plays", timeout=180
     )
     assert trained.returncode == 0, trained.stderr
     assert "held out the last" in trained.stderr

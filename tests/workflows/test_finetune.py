@@ -430,7 +430,7 @@ def test_the_cost_is_told_without_data(tune: Any, watched: Watched) -> None:
     finetune.plan(finetune.settle(tune()), progress=watched)
     finetune.plan(finetune.settle(tune(model=None, architecture="bert", method="full")), progress=watched)
     loaded, new = watched.notes
-    assert loaded == "14,242 parameters; 0 MiB for weights, gradients and AdamW"
+    assert loaded == "14,242 parameters; 0 MiB for weights, gradients and the optimiser"
     assert "parameters with 4,096 tokens; " in new
     settled = finetune.settle(FinetuneConfig(task="translation", data="x.tsv"))
     assert (settled.metric, settled.metric_for_best_model) == (("bleu", "chrf"), "bleu")
