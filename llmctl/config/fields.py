@@ -81,8 +81,28 @@ task_option = partial(option, panel="Task")
 examples_option = partial(option, panel="Examples and answers")
 
 # what several commands ask for in the same words
+Optimiser = Literal[
+    "adamw_torch_fused",
+    "adamw_torch",
+    "muon",
+    "adafactor",
+    "sgd",
+    "rmsprop",
+    "adagrad",
+    "adamw_8bit",
+    "paged_adamw_8bit",
+    "paged_adamw_32bit",
+    "lion_8bit",
+    "lion_32bit",
+    "paged_lion_8bit",
+    "paged_lion_32bit",
+]
 Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"]
 schedule_option = partial(optimiser_option, help="how the learning rate decays after its peak")
+optim_option = partial(
+    optimiser_option,
+    help="optimiser; muon makes updates of matrices orthogonal; those of 8 and 32 bits are bitsandbytes's",
+)
 runs_dir_option = partial(
     run_option, None, "where runs are kept", default_text="LLMCTL_RUNS_DIR, else ./runs", path=True
 )

@@ -9,12 +9,14 @@ from llmctl.config.fields import (
     Fraction,
     Name,
     NonNegative,
+    Optimiser,
     Positive,
     Schedule,
     Share,
     hardware_option,
     logging_option,
     model_option,
+    optim_option,
     optimiser_option,
     run_option,
     runs_dir_option,
@@ -121,21 +123,7 @@ class Training:
     warmup_steps: NonNegative = optimiser_option(
         0.05, "steps of rising learning rate; below 1 a share of all steps", unit="steps"
     )
-    optim: Literal[
-        "adamw_torch_fused",
-        "adamw_torch",
-        "adafactor",
-        "sgd",
-        "rmsprop",
-        "adagrad",
-        "adamw_8bit",
-        "paged_adamw_8bit",
-        "paged_adamw_32bit",
-        "lion_8bit",
-        "lion_32bit",
-        "paged_lion_8bit",
-        "paged_lion_32bit",
-    ] = optimiser_option("adamw_torch_fused", "optimiser; those of 8 and 32 bits are bitsandbytes's")
+    optim: Optimiser = optim_option("adamw_torch_fused")
     weight_decay: NonNegative = optimiser_option(0.1, "weight decay of matrices; biases and norms have none")
     adam_beta1: Fraction = optimiser_option(0.9, "decay of Adam's first moment")
     adam_beta2: Fraction = optimiser_option(0.99, "decay of Adam's second moment")

@@ -2,7 +2,7 @@
 
 from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
 from llmctl.training.plan import Plan, num_processes, steps_an_epoch, total_steps
-from llmctl.training.sampling import LikeLengths
+from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch
 from llmctl.training.trainer import (
     ObjectiveTrainer,
     fit,
@@ -16,8 +16,10 @@ __all__ = [
     "ObjectiveTrainer",
     "Plan",
     "Recorder",
+    "Shuffled",
     "StopOnSignal",
     "StoppedError",
+    "WithEpoch",
     "fit",
     "last_checkpoint",
     "make_arguments",

@@ -1,6 +1,7 @@
 """The order in which examples are seen."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -9,10 +10,33 @@ from torch.utils.data import Sampler
 _BATCHES_GROUPED = 50
 
 
-class LikeLengths(Sampler[int]):
-    """A random order in which neighbours are of like length; every example once an epoch.
+class Shuffled(Sampler[Any]):
+    """A random order, every example once an epoch.
 
     The order depends on the seed and the epoch alone, so that a resumed run repeats it.
+
+    Args:
+        count: examples.
+        seed: of the order.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist()
+
+
+class LikeLengths(Shuffled):
+    """A random order in which neighbours are of like length.
 
     Args:
         lengths: (N,) tokens of each example.
@@ -21,18 +45,11 @@ class LikeLengths(Sampler[int]):
     """
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
+        super().__init__(len(lengths), seed)
         self.lengths = lengths
         self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[Any]:
         """Shuffle, sort within stretches of 50 batches, then shuffle the batches; the longest comes first."""
         draw = np.random.default_rng([self.seed, self.epoch])
         order = draw.permutation(len(self.lengths))
@@ -51,3 +68,16 @@ class LikeLengths(Sampler[int]):
             shuffled = [whole[0], *(whole[1 + i] for i in draw.permutation(len(whole) - 1))]
         for batch in [*(shuffled if whole else []), *rest]:
             yield from batch.tolist()
+
+
+class WithEpoch(Shuffled):
+    """The order of another sampler, each index together with its epoch: for examples that differ by epoch."""
+
+    def __init__(self, order: Shuffled) -> None:
+        super().__init__(len(order), order.seed)
+        self.order = order
+
+    def __iter__(self) -> Iterator[Any]:
+        self.order.set_epoch(self.epoch)
+        for index in self.order:
+            yield self.epoch, index

@@ -29,17 +29,21 @@ from llmctl.errors import ConfigError
 from llmctl.objectives import Objective
 from llmctl.progress import SILENT
 from llmctl.runs import RunDir
+from llmctl.training import muon
 from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
 from llmctl.training.plan import Plan
-from llmctl.training.sampling import LikeLengths
+from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch
 
 LOGS_A_RUN = 100
+MUON = "muon"
 
 
 class ObjectiveTrainer(Trainer):
     """Trainer whose loss and evaluation are the objective's."""
 
-    def __init__(self, *, objective: Objective, validation: Any, **kwargs: Any) -> None:
+    optimizer: Any
+
+    def __init__(self, *, objective: Objective, validation: Any, optim: str, **kwargs: Any) -> None:
         # Trainer counts the targets of all accumulated batches only for a loss function of the caller's.
         super().__init__(
             data_collator=objective.collate,
@@ -48,6 +52,7 @@ class ObjectiveTrainer(Trainer):
             **kwargs,
         )
         self.objective = objective
+        self.optim = optim
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
 
@@ -59,12 +64,27 @@ class ObjectiveTrainer(Trainer):
             loss = loss * self.accelerator.num_processes  # gradients are averaged over processes
         return (loss, None) if return_outputs else loss
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
-        """Batches of like length where the examples' lengths differ."""
-        lengths = getattr(self.train_dataset, "lengths", None)
-        if lengths is None:
-            return super()._get_train_sampler(train_dataset)
-        return LikeLengths(lengths, self.args.train_batch_size, self.args.seed)
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Muon, which the library does not know, where it is asked for."""
+        if self.optim == MUON and self.optimizer is None:
+            chosen = self.model if model is None else model
+            decayed = set(self.get_decay_parameter_names(chosen))
+            _, settings = self.get_optimizer_cls_and_kwargs(self.args, chosen)
+            groups = muon.parameter_groups(chosen, decayed, self.args.weight_decay)
+            self.optimizer = muon.Muon(groups, **settings)
+        found: torch.optim.Optimizer = super().create_optimizer(model)
+        return found
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[Any] | None:
+        """Batches of like length where the examples' lengths differ; the epoch too for examples that change with it."""
+        examples: Any = self.train_dataset
+        lengths = getattr(examples, "lengths", None)
+        order = (
+            Shuffled(len(examples), self.args.seed)
+            if lengths is None
+            else LikeLengths(lengths, self.args.train_batch_size, self.args.seed)
+        )
+        return WithEpoch(order) if getattr(examples, "changes_by_epoch", False) else order
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
@@ -94,6 +114,8 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
     """
     given = {item.name: getattr(config, item.name) for item in fields(Training)}
     given = {name: value for name, value in given.items() if value is not None}
+    if config.optim == MUON:
+        given["optim"] = "adamw_torch_fused"  # the rule of the weights that are no matrices
     given["report_to"] = list(config.report_to) or "none"
     given.setdefault("eval_steps", plan.eval_steps)
     given.setdefault("save_steps", given["eval_steps"])
@@ -197,6 +219,7 @@ def fit(
     with watch(plan.steps, done) as tell, stop.listening():
         trainer = ObjectiveTrainer(
             objective=objective,
+            optim=config.optim,
             model=model,
             args=arguments,
             train_dataset=training,
