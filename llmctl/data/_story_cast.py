@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# The first of each list is a main character, who bears most of the stories.
+# The first of each list may be a hero of the series, who bears most of the stories.
 GIRLS = """
 Mia Lily Nora Ada Ruby Clara Rosa Priya Yuki Hana
 """

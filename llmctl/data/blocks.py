@@ -18,7 +18,7 @@ from llmctl.data.documents import Documents
 from llmctl.data.encode import Encoder
 from llmctl.disk import write_file
 from llmctl.errors import DataError, ModelError
-from llmctl.progress import Progress
+from llmctl.progress import Progress, many
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +65,14 @@ class Blocks:
     def __init__(self, documents: TokenizedDocuments, block_size: int) -> None:
         self.tokens = documents.tokens
         self.block_size = block_size
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def description(self) -> str:
+        return f"{many(len(self), 'block')} of {self.block_size} tokens, nothing padded or dropped"
 
     def __len__(self) -> int:
         # The last token has no successor to predict, so it alone makes no block.

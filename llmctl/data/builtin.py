@@ -26,7 +26,7 @@ class Builtin:
 CATALOGUE: dict[str, Builtin] = {
     entry.name: entry
     for entry in (
-        Builtin("stories", "small children's stories in simple English", 3_800, ("text",)),
+        Builtin("stories", "small children's stories in simple English", 3_200, ("text",)),
         Builtin(
             "reviews",
             "short English reviews, labelled 1 (positive) or 0 (negative)",

@@ -30,9 +30,11 @@ from llmctl.data._story_plots_c import PLOTS_C
 
 _PRONOUNS = {"he": ("he", "him", "his", "himself"), "she": ("she", "her", "her", "herself")}
 _AGES = ("old", "dusty", "carved", "tall", "curious old", "beautiful", "painted", "heavy", "funny old")
-_MAIN_CHARACTER = 0.7
-"""How often a character bears the first name of its list: a series has its heroes, and a small model, which
-cannot yet look up who a story is about, keeps to them."""
+_SERIES = 0.9
+"""How often hero and friend are those of the folk's own series: a small model, which cannot yet look up who a story is
+about, keeps to them."""
+_HEROES = {"h": "she", "w": "he", "m": "she"}
+"""The hero's gender in each series; hero and friend bear the first names of their lists."""
 _ONE_PARAGRAPH = 0.15
 """The share of stories told without a paragraph break."""
 
@@ -97,13 +99,15 @@ def _cast_slots(world: _World, draw: Draw) -> Slots:
     slots: Slots = {"where": place.where, "crowd": place.crowd, "old": pick(draw, _AGES)}
     slots["s1"], slots["s2"], slots["s3"] = sample(draw, place.spots, 3)
 
-    gender = pick(draw, ("he", "she"))
+    in_series = draw() < _SERIES
+    gender = _HEROES[folk] if in_series else pick(draw, ("he", "she"))
     # Hero and friend differ in gender, so that a pronoun always tells which of the two is meant.
     genders = (gender, "she" if gender == "he" else "he", pick(draw, ("he", "she")))
     names: set[str] = set()
     kinds: set[str] = set()
     for prefix, role, gender in zip(("", "f", "o"), ("hero", "friend", "other"), genders, strict=True):
-        slots[role] = _fresh(draw, _NAMES[folk, gender], names)
+        known, *others = _NAMES[folk, gender]
+        slots[role] = known if in_series and role != "other" else _fresh(draw, others, names)
         options = world.beings[folk] if folk != "h" else [_HUMANS[gender]]
         being = pick(draw, [option for option in options if option.kind not in kinds] or options)
         kinds.add(being.kind)
@@ -120,7 +124,7 @@ def _cast_slots(world: _World, draw: Draw) -> Slots:
 
 
 def _fresh(draw: Draw, names: list[str], taken: set[str]) -> str:
-    name = names[0] if draw() < _MAIN_CHARACTER else pick(draw, names)
+    name = pick(draw, names)
     while name in taken:
         name = pick(draw, names)
     taken.add(name)
