@@ -7,12 +7,21 @@ from typing import Any
 from llmctl.config import ModelShape
 from llmctl.errors import ConfigError, LlmctlError
 from llmctl.hub import first_line
+from llmctl.limits import table_of_positions
 from llmctl.purposes import check_architecture
 
 # model_size -> hidden_size, num_hidden_layers, num_attention_heads; the feed-forward width is the family's own
 # multiple of hidden_size. 2M, 11M and 85M parameters beside the embeddings, for gpt2 and llama alike.
 SIZES = {"tiny": (192, 4, 6), "small": (384, 6, 6), "base": (768, 12, 12)}
 DEFAULT_ARCHITECTURE = "llama"
+# objective of pretraining -> the architecture that is made where none is asked for
+DEFAULT_ARCHITECTURES = {
+    "clm": DEFAULT_ARCHITECTURE,
+    "mlm": "bert",
+    "mlm+nsp": "bert",
+    "mlm+sop": "albert",
+    "seq2seq": "t5",
+}
 DEFAULT_SIZE = "tiny"
 # A gated feed-forward layer has three matrices: 8/3 keeps its size that of a plain one at 4 (arXiv:2002.05202).
 _GATED_MULTIPLE = 8 / 3
@@ -65,6 +74,10 @@ def new_config(
         settings = sizes(shape, default, vocab_size, shape.max_position_embeddings or block_size)
         if model_class == "AutoModelForSeq2SeqLM" and tokenizer is not None:
             settings |= _decoding_ids(default, ids)
+        if positions := settings.get("max_position_embeddings"):
+            settings["max_position_embeddings"] = table_of_positions(
+                architecture, positions, ids["pad_token_id"]
+            )
         return AutoConfig.for_model(architecture, **{"tie_word_embeddings": True} | ids | settings)
 
 

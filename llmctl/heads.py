@@ -21,6 +21,7 @@ KINDS_OF_HEADS = {
     "ForCausalLM": "chat",
     "LMHeadModel": "chat",
 }
+_FILLERS = ("ForMaskedLM", "ForPreTraining")  # they find hidden tokens
 _KINDS_OF_PROBLEMS = {
     "single_label_classification": "classification",
     "multi_label_classification": "multilabel",
@@ -119,7 +120,10 @@ def check_head(found: Source, kind: str, *, hint: str) -> None:
 
 def writes(found: Source) -> bool:
     """Whether a model goes on from a text, as far as its ``config.json`` tells."""
-    return _kind_of_head(models.plain_config(found) or {}) in (None, "chat")
+    config = models.plain_config(found) or {}
+    if any(name.endswith(_FILLERS) for name in config.get("architectures") or []):
+        return False
+    return _kind_of_head(config) in (None, "chat")
 
 
 def check_base(found: Source) -> None:

@@ -23,6 +23,11 @@ _COUNT_FROM_PADDING = frozenset(
 )
 
 
+def table_of_positions(model_type: str, num_positions: int, pad_token_id: int | None) -> int:
+    """``max_position_embeddings`` of a model that shall read ``num_positions`` tokens."""
+    return num_positions + ((pad_token_id or 0) + 1 if model_type in _COUNT_FROM_PADDING else 0)
+
+
 def num_positions(model: Any) -> int | None:
     """The longest text in tokens that a model, given as itself or by its config, can read; ``None``: no bound."""
     config = getattr(model, "config", model).get_text_config(decoder=True)

@@ -17,6 +17,9 @@ from llmctl.recipe import suggestion
 # objective -> the Auto class of its models
 MODEL_CLASSES = {
     "clm": "AutoModelForCausalLM",
+    "mlm": "AutoModelForMaskedLM",
+    "mlm+nsp": "AutoModelForPreTraining",
+    "mlm+sop": "AutoModelForPreTraining",
     "chat": "AutoModelForCausalLM",
     "seq2seq": "AutoModelForSeq2SeqLM",
     "sequence_classification": "AutoModelForSequenceClassification",
@@ -32,12 +35,14 @@ class _Purpose(NamedTuple):
         table: names those that have the head.
         does: ends "it cannot ...".
         examples: names that would do.
+        also: architectures that have the head beside those of the table.
         unlike: table -> why the architectures in it are no such models, although they have the head.
     """
 
     table: str
     does: str
     examples: str
+    also: tuple[str, ...] = ()
     unlike: Mapping[str, str] = {}
 
 
@@ -46,7 +51,16 @@ _PURPOSES = {
         "CAUSAL_LM",
         "predict a next token",
         "gpt2, llama, qwen2, mistral",
-        {"SEQ_TO_SEQ_CAUSAL_LM": "is an encoder with a decoder", "MASKED_LM": "reads text both ways"},
+        unlike={"SEQ_TO_SEQ_CAUSAL_LM": "is an encoder with a decoder", "MASKED_LM": "reads text both ways"},
+    ),
+    "AutoModelForMaskedLM": _Purpose(
+        "MASKED_LM",
+        "find hidden tokens",
+        "bert, roberta, modernbert",
+        unlike={"SEQ_TO_SEQ_CAUSAL_LM": "is an encoder with a decoder"},
+    ),
+    "AutoModelForPreTraining": _Purpose(
+        "NEXT_SENTENCE_PREDICTION", "judge pairs of passages", "bert, albert, ernie", also=("albert",)
     ),
     "AutoModelForSeq2SeqLM": _Purpose("SEQ_TO_SEQ_CAUSAL_LM", "write a text for a text", "t5, bart, marian"),
     "AutoModelForSequenceClassification": _Purpose(
@@ -98,7 +112,8 @@ def check_saved(name: str, config: Mapping[str, Any], model_class: str) -> None:
 
 def architectures_for(model_class: str) -> frozenset[str]:
     """The architectures whose models have the head of an Auto class."""
-    return _tables()[_PURPOSES[model_class].table]
+    purpose = _PURPOSES[model_class]
+    return _tables()[purpose.table].union(purpose.also)
 
 
 def ability(model_class: str) -> str:
@@ -110,7 +125,8 @@ def _unfit(architecture: str, purpose: _Purpose) -> str | None:
     for table, why in purpose.unlike.items():
         if architecture in _tables()[table]:
             return f"{why}: it cannot {purpose.does}"
-    return None if architecture in _tables()[purpose.table] else f"cannot {purpose.does}"
+    able = _tables()[purpose.table].union(purpose.also)
+    return None if architecture in able else f"cannot {purpose.does}"
 
 
 @cache

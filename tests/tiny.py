@@ -79,6 +79,17 @@ def word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     )
 
 
+def masked_tokenizer() -> PreTrainedTokenizerFast:
+    """Sixty tokens: [PAD] 0, [UNK], [CLS], [SEP], [MASK] 4, words of two letters, and the full stop."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [a + b for a in "abcdefgh" for b in "aeiouyw"][:54]
+    vocabulary = {word: number for number, word in enumerate([*special, *words, "."])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    roles = {f"{name.strip('[]').lower()}_token": name for name in special}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **roles)
+
+
 def bert(
     tokenizer: Any, head: type[Any] = BertForSequenceClassification, *, seed: int = 0, **changes: Any
 ) -> Any:

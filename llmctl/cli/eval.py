@@ -11,31 +11,30 @@ from llmctl.workflows import evaluate
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
 
-SCORES = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
-
 
 def _run(config: EvalConfig, console: "Console") -> None:
     result = evaluate.run(config, progress=console)
     data = result.to_json()
-    if "perplexity" in data and "num_tokens" in data:
-        console.result(data, _perplexity(data))
+    if "num_tokens" in data:
+        console.result(data, _text_scores(data))
         return
     from llmctl.cli import judgement
 
     console.result(data, judgement.as_text(result))  # type: ignore[arg-type]
 
 
-def _perplexity(data: dict[str, Any]) -> str:
+def _text_scores(data: dict[str, Any]) -> str:
     from llmctl.cli.console import table
 
     rows = []
-    for name in SCORES:
-        score = data[name]
+    for name, score in data.items():
+        if not isinstance(score, dict):
+            continue
         bounds = "" if score["low"] is None else f"{_number(score['low'])} to {_number(score['high'])}"
         value = "too large" if score["value"] is None else _number(score["value"])
         rows.append([name.replace("_", " "), value, bounds])
     text = table([f"{data['model']} on {Path(data['data']).name}", "score", "95 % interval"], rows)
-    scored = f"{many(data['num_tokens'], 'token')} of {many(data['n'], 'document')}"
+    scored = f"{many(data['num_tokens'], 'token')} of {many(data['n'], data['unit'].removesuffix('s'))}"
     return f"{text}\n\n{scored}\n{data['signature']}"
 
 

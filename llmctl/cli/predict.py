@@ -40,6 +40,13 @@ def _readable(answer: dict[str, Any]) -> str:
             for found in answer["entities"]
         ]
         return table(["entity", "type", "characters", "probability"], rows) if rows else "no entity"
+    if "fillings" in answer:
+        rows = [
+            [str(number) if rank == 0 else "", found["token"], f"{found['probability']:.4f}"]
+            for number, fillings in enumerate(answer["fillings"], start=1)
+            for rank, found in enumerate(fillings)
+        ]
+        return table(["mask", "token", "probability"], rows)
     if "probabilities" in answer:
         ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
         return table(["label", "probability"], [[name, f"{share:.4f}"] for name, share in ranked])
@@ -52,8 +59,9 @@ PREDICT = Verb(
     _run,
     check=predict.check,
     examples=(
-        'llmctl predict "a film to remember"                     # the newest run of finetune',
+        'llmctl predict "a film to remember"                     # the newest run that answers',
         'llmctl predict "Ada lived in London." --model runs/ner',
+        'llmctl predict "The cat sat on the [MASK]." --model runs/bert',
         'llmctl predict "Ada was born in 1815." --question "When was Ada born?" --model runs/qa',
         "llmctl predict --input-file texts.jsonl --output-file answers.jsonl --model runs/reviews",
     ),

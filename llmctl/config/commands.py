@@ -12,6 +12,7 @@ from llmctl.config.fields import (
     Fraction,
     Name,
     NonNegative,
+    Optimiser,
     Positive,
     Schedule,
     Share,
@@ -23,6 +24,7 @@ from llmctl.config.fields import (
     io_option,
     logging_option,
     model_option,
+    optim_option,
     optimiser_option,
     option,
     run_option,
@@ -66,7 +68,11 @@ class TokenizerInspectConfig(TextData):
 class PretrainConfig(TextData, ModelShape, ModelSource, TokenizerTraining, Training, RunPlace):
     """``llmctl pretrain``."""
 
-    objective: Literal["clm"] = model_option("clm", "what is learnt; clm: predict the next token")
+    objective: Literal["clm", "mlm", "mlm+nsp", "mlm+sop", "seq2seq"] = model_option(
+        "clm",
+        "what is learnt; clm: the next token, mlm: hidden tokens, nsp: also whether passages follow each other, "
+        "sop: also their order, seq2seq: what gaps hold",
+    )
     tokenizer: Name | None = tokenizer_option(
         None,
         "tokenizer to use: Hub id, directory or run",
@@ -74,6 +80,28 @@ class PretrainConfig(TextData, ModelShape, ModelSource, TokenizerTraining, Train
         path=True,
     )
     block_size: Count = data_option(384, "length of a training example", unit="tokens")
+    packing: bool | None = data_option(
+        None,
+        "let examples run over the borders of documents; without, each document begins one",
+        default_text="where documents are longer than block_size",
+    )
+    mlm_probability: Fraction = examples_option(0.15, "share of the tokens that is hidden (mlm, seq2seq)")
+    masking: Literal["token", "whole_word", "span"] = examples_option(
+        "token", "what is hidden at once: single tokens, whole words, or runs of words (mlm)"
+    )
+    mean_span_length: Positive = examples_option(3.0, "length of a gap, on average (seq2seq)", unit="tokens")
+
+    per_device_train_batch_size: Count = training_option(
+        6, "examples a step on each device; small batches learn most from little text", unit="examples"
+    )
+    learning_rate: Positive | None = training_option(
+        None,
+        "peak learning rate",
+        default_text="by optimiser and width for a new model, 1e-4 for a loaded one",
+    )
+    optim: Optimiser | None = optim_option(  # type: ignore[assignment]
+        None, default_text="muon for a new model, adamw_torch_fused for a loaded one"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +219,7 @@ class PredictConfig(TaskSettings):
     )
     output_file: Name | None = io_option(None, "where the answers go, as JSONL; must not exist", path=True)
     model: Name | None = model_option(
-        None, "run or model that answers", default_text="the newest run of finetune", path=True
+        None, "run or model that answers", default_text="the newest run that answers", path=True
     )
     task: Name | None = task_option(
         None, "kind of problem, where the model does not tell it: classification, ner, qa, ..."

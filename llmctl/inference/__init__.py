@@ -1,5 +1,6 @@
-"""What a causal language model is used for: scoring text and writing it."""
+"""What a language model is used for: scoring text, writing it, and filling gaps in it."""
 
+from llmctl.inference.filling import fill
 from llmctl.inference.generation import generate_batch, stream
 from llmctl.inference.perplexity import Perplexity, evaluate_documents, first_token_context
 from llmctl.inference.rows import Continuation, Prompt
@@ -13,6 +14,7 @@ __all__ = [
     "Scores",
     "evaluate_documents",
     "evaluating",
+    "fill",
     "first_token_context",
     "generate_batch",
     "num_positions",

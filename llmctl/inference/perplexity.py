@@ -69,7 +69,7 @@ def evaluate_documents(
     """Score the documents and summarise the scores; see :func:`llmctl.inference.scoring.score`.
 
     Args:
-        num_resamples: bootstrap resamples behind the 95 % interval.
+        num_resamples: bootstrap resamples behind the 95 % interval; 0: none.
         seed: of the bootstrap.
 
     Raises:
@@ -93,7 +93,7 @@ def evaluate_documents(
     if not scores.num_tokens.sum():
         raise DataError("there is no token to score", hint="give more text")
     units, unit = _units(scores)
-    if len(units) < 2:
+    if len(units) < 2 and num_resamples:
         progress.note(f"no interval: the text is a single {unit.removesuffix('s')}")
     tell_few(len(units), unit, progress)
     values, bounds = _summarise(units, num_resamples, seed)
@@ -131,7 +131,7 @@ def _summarise(
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """Return the scores of ``units`` (U, 4) by name, and their bounds where there are units to resample."""
     values = {name: float(found[0]) for name, found in _scores(units.sum(axis=0)[None]).items()}
-    if len(units) < 2:
+    if len(units) < 2 or not num_resamples:
         return values, {}
     samples = _scores(bootstrap_sums(units, num_resamples=num_resamples, seed=seed))
     return values, {name: percentile_bounds(found) for name, found in samples.items()}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from llmctl.objectives.task import TaskObjective
+    from llmctl.objectives.text import TextObjective
 
 
 class Objective(Protocol):
@@ -36,11 +37,23 @@ class Objective(Protocol):
         """Score a model; the key ``loss`` is what the best checkpoint is chosen by."""
 
 
-def make_objective(config: PretrainConfig, tokenizer: Any) -> Objective:
-    """The objective that ``config.objective`` names."""
-    from llmctl.objectives.causal_lm import CausalLM
+# name of an objective over plain text -> module of this package, class there
+_TEXT_OBJECTIVES = {
+    "clm": ("causal_lm", "CausalLM"),
+    "mlm": ("masked_lm", "MaskedLM"),
+    "mlm+nsp": ("sentence_pairs", "SentencePairs"),
+    "mlm+sop": ("sentence_pairs", "SentencePairs"),
+    "seq2seq": ("denoising", "Denoising"),
+}
 
-    return {"clm": CausalLM}[config.objective](config, tokenizer)
+
+def text_objective(config: PretrainConfig, tokenizer: Any) -> "TextObjective":
+    """The objective that ``config.objective`` names."""
+    module, name = _TEXT_OBJECTIVES[config.objective]
+    made: TextObjective = getattr(importlib.import_module(f"llmctl.objectives.{module}"), name)(
+        config, tokenizer
+    )
+    return made
 
 
 # module of this package -> the class there

@@ -3,58 +3,88 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from torch.nn import functional
 
-from llmctl import inference, runs
-from llmctl.config import PretrainConfig
-from llmctl.data.blocks import Blocks, TokenizedDocuments, tokenize
-from llmctl.data.load import Documents
+from llmctl import inference, models
+from llmctl.data.blocks import Blocks, TokenizedDocuments
+from llmctl.metrics.intervals import Interval
 from llmctl.objectives.next_token import IGNORED, cross_entropy
-from llmctl.progress import Progress, many
+from llmctl.objectives.rows import Rows, rows_of
+from llmctl.objectives.text import TextObjective, TextScores, num_targets, padded
+from llmctl.progress import Progress
 
 
 @dataclass(frozen=True)
-class CausalLM:
-    """Documents packed into blocks of ``block_size`` tokens; every token but the stream's first is a target."""
+class DocumentRows:
+    """Rows of one document each; every token but a document's first is a target, once.
 
-    config: PretrainConfig
-    tokenizer: Any
+    Args:
+        ends: (D,) where each document ends.
+    """
 
-    def encode(self, documents: Documents, *, progress: Progress) -> TokenizedDocuments:
-        features = tokenize(documents, self.tokenizer, cache_dir=runs.cache_dir(), progress=progress)
-        per_byte = features.num_bytes.sum() / max(len(features.tokens), 1)
-        progress.note(
-            f"{documents.name}: {many(len(features.ends), 'document')}, {many(len(features.tokens), 'token')} "
-            f"({per_byte:.2f} bytes a token)"
-        )
-        return features
+    rows: Rows
+    ends: np.ndarray
 
-    def training_set(self, features: TokenizedDocuments) -> Blocks:
-        return Blocks(features, self.config.block_size)
+    @property
+    def lengths(self) -> np.ndarray | None:
+        return self.rows.lengths
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.rows.tokens)
+
+    @property
+    def description(self) -> str:
+        return self.rows.description
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """Row ``index``: "input_ids" and "labels", the tokens that follow, int64 (n,); -100 where the document ends."""
+        tokens = self.rows[index]
+        end = int(self.rows.begins[index]) + len(tokens)
+        ends_here = end == self.ends[np.searchsorted(self.ends, end)]
+        following = IGNORED if ends_here else int(self.rows.tokens[end])
+        return {"input_ids": tokens, "labels": np.append(tokens[1:], following)}
+
+
+class CausalLM(TextObjective):
+    """Documents packed into blocks of ``block_size`` tokens; every token but the stream's first is a target.
+
+    Without packing each document begins a row of its own.
+    """
+
+    what = "causal language model"
+
+    def check_model(self, model: Any, name: str) -> None:
+        models.check_causal(model, name)
+
+    def training_set(self, features: TokenizedDocuments) -> "Blocks | DocumentRows":
+        if self.packs(features):
+            return Blocks(features, self.config.block_size)
+        return DocumentRows(rows_of(features, self.config.block_size, packing=False), features.ends)
 
     def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Stack blocks; only the stream's last block is shorter, and its padding is no target.
 
         The targets are also called ``shift_labels``, as they are shifted already: Trainer counts them as they are.
         """
-        longest = max(len(example["input_ids"]) for example in examples)
-
-        def stack(key: str, fill: int) -> torch.Tensor:
-            rows = [torch.as_tensor(example[key]) for example in examples]
-            return torch.stack([functional.pad(row, (0, longest - len(row)), value=fill) for row in rows])
-
-        labels = stack("labels", IGNORED)
-        return {"input_ids": stack("input_ids", 0), "labels": labels, "shift_labels": labels}
+        labels = padded([example["labels"] for example in examples], IGNORED)
+        inputs = padded([example["input_ids"] for example in examples], 0)
+        return {"input_ids": inputs, "labels": labels, "shift_labels": labels}
 
     def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
         """Cross-entropy of every token, given those before it."""
         logits = model(input_ids=batch["input_ids"], use_cache=False).logits
         targets = batch["shift_labels"]
         total = cross_entropy(logits, targets)
-        return total / (num_items if num_items is not None else targets.ne(IGNORED).sum())
+        return total / (num_items if num_items is not None else num_targets(targets))
 
-    def evaluate(self, model: Any, features: TokenizedDocuments, *, progress: Progress) -> dict[str, float]:
+    def judge(
+        self, model: Any, features: TokenizedDocuments, *, num_resamples: int, seed: int, progress: Progress
+    ) -> TextScores:
         """Loss (nats a token), perplexity and bits a byte, over disjoint windows of ``block_size`` tokens."""
         scores, _ = inference.evaluate_documents(
             model,
@@ -63,10 +93,13 @@ class CausalLM:
             stride=self.config.block_size,
             batch_size=self.config.per_device_eval_batch_size,
             first_token_context=inference.first_token_context(model, self.tokenizer),
+            num_resamples=num_resamples,
+            seed=seed,
             progress=progress,
         )
-        return {
-            "loss": scores.mean_nll,
-            "perplexity": scores.perplexity.value,
-            "bits_per_byte": scores.bits_per_byte.value,
+        values = {
+            "loss": Interval(scores.mean_nll, None, None),
+            "perplexity": scores.perplexity,
+            "bits_per_byte": scores.bits_per_byte,
         }
+        return TextScores(values, scores.n, "documents", scores.num_tokens, scores.signature)

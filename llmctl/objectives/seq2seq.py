@@ -142,14 +142,14 @@ class Seq2Seq(TaskObjective):
     def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
         """Cross-entropy of the tokens to write, each given those before it."""
         targets = batch["labels"]
-        total = cross_entropy(_logits(model, batch), targets, smoothing=self.label_smoothing)
+        total = cross_entropy(logits_of_targets(model, batch), targets, smoothing=self.label_smoothing)
         return total / (num_items if num_items is not None else targets.ne(IGNORED).sum())
 
     def answer(self, model: Any, batch: dict[str, Any]) -> Answered:
         """Write a text for each; the loss is that of the gold texts."""
         loss_sum, count = 0.0, 0
         if (targets := batch.get("labels")) is not None:
-            loss_sum = float(cross_entropy(_logits(model, batch), targets))
+            loss_sum = float(cross_entropy(logits_of_targets(model, batch), targets))
             count = int(targets.ne(IGNORED).sum())
         written = model.generate(
             input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], **self._generation()
@@ -205,7 +205,7 @@ class Seq2Seq(TaskObjective):
         return line
 
 
-def _logits(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+def logits_of_targets(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     """(B, T, V) logits of the texts to write."""
     logits: torch.Tensor = model(
         input_ids=batch["input_ids"],

@@ -67,7 +67,7 @@ def check_optimiser(config: TrainConfig) -> None:
     Raises:
         ConfigError: saying which package.
     """
-    if config.optim.endswith("bit") and find_spec("bitsandbytes") is None:
+    if (config.optim or "").endswith("bit") and find_spec("bitsandbytes") is None:
         raise ConfigError(
             f"--optim {config.optim} needs a GPU and a package",
             hint="pip install bitsandbytes, or leave the option out",

@@ -19,7 +19,7 @@ from llmctl.workflows.judged import (
     recipe_of,
     with_given,
 )
-from llmctl.workflows.perplexity import PerplexityResult
+from llmctl.workflows.perplexity import TextResult
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
@@ -62,7 +62,7 @@ def check(config: EvalConfig) -> None:
     )
 
 
-def run(config: EvalConfig, *, progress: Progress) -> "Judgement | PerplexityResult":
+def run(config: EvalConfig, *, progress: Progress) -> "Judgement | TextResult":
     """Judge a model; the scores of a run are kept in its ``eval/``.
 
     Raises:

@@ -1,7 +1,7 @@
-"""The perplexity of some text under a run or any causal model: ``llmctl eval`` without a task."""
+"""How well a run, or any language model, knows some text: ``llmctl eval`` without a task."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +10,24 @@ from llmctl.config import EvalConfig, PretrainConfig, TextData
 from llmctl.errors import ConfigError, RunError
 from llmctl.limits import check_length, positions_in
 from llmctl.progress import Progress
+from llmctl.purposes import MODEL_CLASSES
 from llmctl.recipe import resolve
 from llmctl.workflows.judged import one_split, place_of_scores, read_alike, with_given
 
 if TYPE_CHECKING:
     from llmctl.data.load import Documents
-    from llmctl.inference import Perplexity, Scores
+    from llmctl.inference import Scores
+    from llmctl.models import Source
+    from llmctl.objectives.text import TextScores
 
 DEFAULT_MAX_LENGTH = 1024  # for a model that knows no bound
 
 
 @dataclass(frozen=True)
-class PerplexityResult:
+class TextResult:
     """The scores, what was scored, and where they were written (``None``: the model is no run)."""
 
-    scores: "Perplexity"
+    scores: "TextScores"
     split: str | None
     model: str
     data: str
@@ -35,11 +38,9 @@ class PerplexityResult:
         """The object of ``llmctl eval --json`` and of ``eval/<split>.json``."""
         scores = self.scores
         return {
-            "perplexity": scores.perplexity.to_json(),
-            "word_perplexity": scores.word_perplexity.to_json(),
-            "byte_perplexity": scores.byte_perplexity.to_json(),
-            "bits_per_byte": scores.bits_per_byte.to_json(),
+            **{name: value.to_json() for name, value in scores.values.items()},
             "n": scores.n,
+            "unit": scores.unit,
             "num_tokens": scores.num_tokens,
             "split": self.split,
             "model": self.model,
@@ -66,13 +67,19 @@ def check(config: EvalConfig) -> None:
     check_source(_text_data(config, None, {}) if config.data else TextData())
     root = runs.runs_dir(config.runs_dir)
     found = models.find_source(config.model or str(runs.latest_finished(root).path), root)
-    heads.check_head(
-        found, "chat", hint=f"judge it by its task: llmctl eval {found.name} --task TASK --data FILE"
-    )
+    objective = objective_of(found)
+    if objective == "clm":
+        hint = f"judge it by its task: llmctl eval {found.name} --task TASK --data FILE"
+        heads.check_head(found, "chat", hint=hint)
+    elif config.stride:
+        raise ConfigError(
+            f"stride means nothing for {found.name}, which was trained by objective {objective}",
+            hint="leave --stride out",
+        )
     check_length("max_length", config.max_length, positions_in(models.plain_config(found) or {}))
 
 
-def run(config: EvalConfig, *, progress: Progress) -> PerplexityResult:
+def run(config: EvalConfig, *, progress: Progress) -> TextResult:
     """Judge a model by some text; the scores of a run are kept in its ``eval/``.
 
     Raises:
@@ -81,16 +88,57 @@ def run(config: EvalConfig, *, progress: Progress) -> PerplexityResult:
     from llmctl import models
 
     root = runs.runs_dir(config.runs_dir)
-    source = config.model or str(runs.latest_finished(root).path)
-    run_dir = models.find_source(source, root).run
-    recipe = resolve(PretrainConfig, run_dir.recipe, {}) if run_dir else None
+    found = models.find_source(config.model or str(runs.latest_finished(root).path), root)
+    recipe = resolve(PretrainConfig, found.run.recipe, {}) if found.run else None
     split, documents, as_trained = _documents(config, recipe, progress)
+    progress.note(f"model: {found.name}" + ("" if config.model else " (the newest run)"))
+    score = _score_causal if objective_of(found) == "clm" else _score
+    scores, details = score(config, found, recipe, documents, progress)
+    path = (
+        place_of_scores(found.run, split, documents, as_trained=as_trained, progress=progress)
+        if found.run
+        else None
+    )
+    result = TextResult(
+        scores=scores,
+        split=split,
+        model=found.name,
+        data=documents.name,
+        fingerprint=documents.fingerprint,
+        path=str(path) if path else None,
+    )
+    if path:
+        _write(path, result, details)
+        progress.note(f"scores: {path}")
+    return result
 
-    from llmctl import inference
+
+def objective_of(found: "Source") -> str:
+    """What a model was trained to do, as its run or its ``config.json`` tells; ``clm`` where neither does."""
+    from llmctl import models
+
+    if found.run and found.run.command() == "pretrain":
+        return resolve(PretrainConfig, found.run.recipe, {}).objective
+    config = models.plain_config(found) or {}
+    names = " ".join(config.get("architectures") or [])
+    if "ForPreTraining" in names:
+        return "mlm+sop" if config.get("model_type") == "albert" else "mlm+nsp"
+    return "mlm" if "ForMaskedLM" in names else "clm"
+
+
+def _score_causal(
+    config: EvalConfig,
+    found: "Source",
+    recipe: PretrainConfig | None,
+    documents: "Documents",
+    progress: Progress,
+) -> "tuple[TextScores, Scores]":
+    """Score every token, given those before it, over windows that overlap."""
+    from llmctl import inference, models
     from llmctl.data.blocks import tokenize
+    from llmctl.objectives.text import TextScores
 
-    loaded = models.load_causal_lm(source, runs_dir=root, bf16=config.bf16)
-    progress.note(f"model: {loaded.source.name}" + ("" if config.model else " (the newest run)"))
+    loaded = models.load_causal_lm(found.name, runs_dir=runs.runs_dir(config.runs_dir), bf16=config.bf16)
     max_length, stride = _window(config, recipe, inference.num_positions(loaded.model))
     progress.note(f"data: {documents.name}: windows of {max_length} tokens, {stride} newly scored in each")
     scores, details = inference.evaluate_documents(
@@ -104,23 +152,41 @@ def run(config: EvalConfig, *, progress: Progress) -> PerplexityResult:
         seed=config.seed,
         progress=progress,
     )
-    path = (
-        place_of_scores(run_dir, split, documents, as_trained=as_trained, progress=progress)
-        if run_dir
-        else None
+    values = {
+        "perplexity": scores.perplexity,
+        "word_perplexity": scores.word_perplexity,
+        "byte_perplexity": scores.byte_perplexity,
+        "bits_per_byte": scores.bits_per_byte,
+    }
+    return TextScores(values, scores.n, "documents", scores.num_tokens, scores.signature), details
+
+
+def _score(
+    config: EvalConfig,
+    found: "Source",
+    recipe: PretrainConfig | None,
+    documents: "Documents",
+    progress: Progress,
+) -> "tuple[TextScores, None]":
+    """Judge by the model's own objective, as training judged it."""
+    from llmctl import heads
+    from llmctl.limits import num_positions
+    from llmctl.objectives import text_objective
+
+    objective = objective_of(found)
+    loaded = heads.load_with_head(
+        found, MODEL_CLASSES[objective], runs_dir=runs.runs_dir(config.runs_dir), bf16=config.bf16
     )
-    result = PerplexityResult(
-        scores=scores,
-        split=split,
-        model=loaded.source.name,
-        data=documents.name,
-        fingerprint=documents.fingerprint,
-        path=str(path) if path else None,
+    own = recipe or PretrainConfig(objective=objective)  # type: ignore[arg-type]
+    length = config.max_length or min(own.block_size, num_positions(loaded.model) or own.block_size)
+    settings = replace(own, block_size=length, per_device_eval_batch_size=config.per_device_eval_batch_size)
+    judge = text_objective(settings, loaded.tokenizer)
+    judge.check_tokenizer()
+    features = judge.encode(documents, progress=progress)
+    scores = judge.judge(
+        loaded.model, features, num_resamples=config.num_resamples, seed=config.seed, progress=progress
     )
-    if path:
-        _write(path, result, details)
-        progress.note(f"scores: {path}")
-    return result
+    return scores, None
 
 
 def _text_data(config: EvalConfig, recipe: TextData | None, unless: dict[str, Any]) -> TextData:
@@ -154,15 +220,16 @@ def _window(config: EvalConfig, recipe: PretrainConfig | None, positions: int | 
     return length, config.stride or max(1, length // 2)
 
 
-def _write(path: Path, result: PerplexityResult, details: "Scores") -> None:
-    """Write the scores, and beside them one line a document: its tokens, words, bytes and nats."""
-    columns = (details.nll, details.num_tokens, details.num_words, details.num_bytes)
-    names = ("nll", "num_tokens", "num_words", "num_bytes")
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    lines = [json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows]
+def _write(path: Path, result: TextResult, details: "Scores | None") -> None:
+    """Write the scores, and beside them, of a causal model, a line a document: its tokens, words, bytes and nats."""
     try:
         path.parent.mkdir(exist_ok=True)
-        disk.write_file(path.with_suffix(".predictions.jsonl"), "".join(lines))
+        if details:
+            columns = (details.nll, details.num_tokens, details.num_words, details.num_bytes)
+            names = ("nll", "num_tokens", "num_words", "num_bytes")
+            rows = zip(*(column.tolist() for column in columns), strict=True)
+            lines = [json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows]
+            disk.write_file(path.with_suffix(".predictions.jsonl"), "".join(lines))
         disk.write_file(path, json.dumps(result.to_json(), indent=2) + "\n")
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}") from error

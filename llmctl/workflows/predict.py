@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
-from llmctl.config import FinetuneConfig, PredictConfig, TaskData
+from llmctl.config import FinetuneConfig, PredictConfig
 from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.progress import Progress
 from llmctl.tasks import KINDS, Task, find_task
+from llmctl.workflows.inputs import examples_of, is_table, lines_of
 from llmctl.workflows.judged import load_judged, recipe_of, with_given
+from llmctl.workflows.perplexity import objective_of
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
@@ -66,6 +68,13 @@ def check(config: PredictConfig) -> None:
     from llmctl import heads, models
 
     source = _source(config)
+    if _fills(config, source):
+        if is_table(config) or config.text_pair or config.question:
+            raise ConfigError(
+                f"{source.name} fills in masks: it takes texts alone",
+                hint='llmctl predict "The cat sat on the [MASK]."',
+            )
+        return
     recipe = recipe_of(source.run)
     if not (config.task or recipe or models.plain_config(source)):
         return  # only its loader can tell what it is for
@@ -86,12 +95,14 @@ def run(config: PredictConfig, *, progress: Progress) -> PredictResult:
     from llmctl import models
 
     models.hide_bars()
+    if not config.model:
+        progress.note(f"model: {source.name} (the newest run that answers)")
+    if _fills(config, source):
+        return _filled(config, source, progress)
     recipe = recipe_of(source.run)
     task = _task(config, recipe, source)
     _check_question(config, task, source)
-    if not config.model:
-        progress.note(f"model: {source.name} (the newest run of finetune)")
-    examples = _examples(config, task, recipe, progress)
+    examples = examples_of(config, task, recipe, progress)
     if _learnt_pairs(task, source) and "text_pair" not in examples.table.column_names:
         raise DataError(
             f"{examples.name}: {source.name} learnt from pairs of texts, there is no second",
@@ -107,6 +118,37 @@ def run(config: PredictConfig, *, progress: Progress) -> PredictResult:
     return PredictResult(source.name, task.kind, answers, config.output_file)
 
 
+def _fills(config: PredictConfig, source: "Source") -> bool:
+    """Whether the model finds hidden tokens, and nothing else is asked of it."""
+    return not config.task and objective_of(source).startswith("mlm")
+
+
+def _filled(config: PredictConfig, source: "Source", progress: Progress) -> PredictResult:
+    """Fill in the masks of the texts."""
+    from llmctl import heads
+    from llmctl.inference import fill
+    from llmctl.purposes import MODEL_CLASSES
+
+    loaded = heads.load_with_head(
+        source,
+        MODEL_CLASSES[objective_of(source)],
+        runs_dir=runs.runs_dir(config.runs_dir),
+        bf16=config.bf16,
+    )
+    lines = list(lines_of(config, progress))
+    name = config.input_file or "line"
+    texts = [(text, "the text" if config.text else f"{name}:{number}") for number, text in lines]
+    size = config.per_device_eval_batch_size or FinetuneConfig.per_device_eval_batch_size
+    found = fill(loaded.model, loaded.tokenizer, texts, batch_size=size, progress=progress)
+    answers = [
+        answer if config.text is not None else {"line": number, **answer}
+        for (number, _), answer in zip(lines, found, strict=True)
+    ]
+    if config.output_file:
+        _write(Path(config.output_file), answers)
+    return PredictResult(source.name, "fill-mask", answers, config.output_file)
+
+
 def _source(config: PredictConfig) -> "Source":
     from llmctl.models import find_source
 
@@ -114,10 +156,11 @@ def _source(config: PredictConfig) -> "Source":
     if config.model:
         return find_source(config.model, root)
     for found in runs.list_runs(root):
-        if found.finished and found.command() == "finetune":
-            return find_source(str(found.path), root)
+        source = find_source(str(found.path), root) if found.finished else None
+        if source and (found.command() == "finetune" or _fills(config, source)):
+            return source
     raise RunError(
-        f"no finished run of finetune in {root} and no model named",
+        f"no finished run in {root} that answers, and no model named",
         hint="train one with 'llmctl finetune', or name one with --model",
     )
 
@@ -141,14 +184,6 @@ def _task(config: PredictConfig, recipe: FinetuneConfig | None, source: "Source"
     return task
 
 
-# Inputs
-
-
-def _is_table(config: PredictConfig) -> bool:
-    """Whether the inputs are rows with columns, not texts."""
-    return bool(config.input_file) and Path(str(config.input_file)).suffix not in (".txt", ".text")
-
-
 def _check_question(config: PredictConfig, task: Task, source: "Source") -> None:
     """Refuse a question that nothing answers, and texts without a question for a model that answers them.
 
@@ -160,7 +195,7 @@ def _check_question(config: PredictConfig, task: Task, source: "Source") -> None
             f"--question: {source.name} answers no questions, it was trained for {task.kind}",
             hint="leave it out",
         )
-    if task.kind == "qa" and not config.question and not _is_table(config):
+    if task.kind == "qa" and not config.question and not is_table(config):
         raise ConfigError(
             "a question is missing", hint='llmctl predict "the text" --question "What is asked?"'
         )
@@ -173,7 +208,7 @@ def _check_pair(config: PredictConfig, task: Task, source: "Source") -> None:
         ConfigError: naming the option.
     """
     pairs = _learnt_pairs(task, source)
-    if pairs and config.text_pair is None and not _is_table(config):
+    if pairs and config.text_pair is None and not is_table(config):
         raise ConfigError(
             f"{source.name} learnt from pairs of texts: the second is missing", hint='add --text-pair "..."'
         )
@@ -188,87 +223,6 @@ def _learnt_pairs(task: Task, source: "Source") -> bool | None:
     data = source.run.read_environment().get("data", {}) if source.run else {}
     columns = data.get("train", {}).get("columns")
     return None if columns is None else "text_pair" in columns
-
-
-def _examples(
-    config: PredictConfig, task: Task, recipe: FinetuneConfig | None, progress: Progress
-) -> "Examples":
-    """What is asked, without labels."""
-    if _is_table(config):
-        return _rows(str(config.input_file), task, recipe, progress)
-    rows = [{**_row(text, config, task), "line": number} for number, text in _lines(config, progress)]
-    return _unlabelled(rows, config.input_file or "input")
-
-
-def _rows(file: str, task: Task, recipe: FinetuneConfig | None, progress: Progress) -> "Examples":
-    """The rows of a table by the columns that the run learnt from, else by those that such data usually has."""
-    from llmctl.data.columns import FLAGS, LABELS
-    from llmctl.data.examples import load_examples
-
-    def load(**names: str | None) -> "Examples":
-        data = TaskData(data=file, task=task.kind, validation_fraction=0.0, **names)  # type: ignore[arg-type]
-        return load_examples(
-            data,
-            find_task(task.kind),
-            progress=progress,
-            cache_dir=runs.cache_dir(),
-            wanted={"train"},
-            labelled=False,
-        )["train"]
-
-    options = [option for role, option in FLAGS[task.kind].items() if role not in LABELS]
-    learnt = {name: getattr(recipe, name, None) for name in (*options, "source_lang", "target_lang")}
-    try:
-        return load(**learnt)
-    except DataError:
-        if not any(learnt.values()):
-            raise
-        return load()
-
-
-def _lines(config: PredictConfig, progress: Progress) -> list[tuple[int, str]]:
-    """The text that was typed, else the lines of the file or the standard input, numbered; blank ones are left out.
-
-    Raises:
-        DataError: there is none, or it is not UTF-8.
-    """
-    if config.text is not None:
-        return [(1, config.text)]
-    name = config.input_file or "the standard input"
-    try:
-        text = Path(config.input_file).read_text(encoding="utf-8") if config.input_file else sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name}: byte {error.object[error.start]:#04x} is not UTF-8") from error
-    lines = list(enumerate(text.removeprefix("\ufeff").removesuffix("\n").split("\n"), start=1))
-    blank = [number for number, line in lines if not line.strip()]
-    if len(blank) == len(lines):
-        raise DataError(f"{name}: no text in it", hint="one text a line")
-    if blank:
-        many = "a blank line" if len(blank) == 1 else f"{len(blank):,} blank lines"
-        progress.note(f"{name}: left out {many} (first: line {blank[0]:,})")
-    return [(number, line) for number, line in lines if line.strip()]
-
-
-def _row(text: str, config: PredictConfig, task: Task) -> dict[str, Any]:
-    """The canonical columns of one input."""
-    if task.kind == "qa":
-        return {"question": config.question, "context": text}
-    if task.kind == "ner":
-        from llmctl.objectives.words import split_words
-
-        return {"text": text, "tokens": [word.text for word in split_words(text)]}
-    return {"text": text} | ({} if config.text_pair is None else {"text_pair": config.text_pair})
-
-
-def _unlabelled(rows: Sequence[dict[str, Any]], name: str) -> "Examples":
-    import pyarrow
-
-    from llmctl.data.examples import Examples
-
-    return Examples(name, pyarrow.Table.from_pylist(rows), None, "", (), False, ((name, False),))
-
-
-# Answers
 
 
 def _answers(

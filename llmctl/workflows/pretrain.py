@@ -1,4 +1,4 @@
-"""The story of ``llmctl pretrain``: text to a causal language model."""
+"""The story of ``llmctl pretrain``: text to a language model."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
-from llmctl.config import PretrainConfig, Training
-from llmctl.errors import DataError
+from llmctl.config import PretrainConfig
+from llmctl.errors import ConfigError, DataError
 from llmctl.limits import check_length
 from llmctl.progress import Progress, many
 from llmctl.runs import RunDir
@@ -16,11 +16,21 @@ from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 
 if TYPE_CHECKING:
     from llmctl.data.load import Documents
+    from llmctl.objectives.text import TextObjective
 
-# peak learning rates: of a new model, times its width; of a model that has learnt already
+# Peak learning rate of a new model, measured at a width of 192. AdamW's falls with the width (arXiv:2203.03466), that
+# of Muon, whose updates grow with the square root of the width, with that root.
 LEARNING_RATE_WIDTH = 0.6
-CONTINUED_LEARNING_RATE = 1e-4
+LEARNING_RATE_MUON = 0.14
+CONTINUED_LEARNING_RATE = 1e-4  # of a model that has learnt already
 EVALUATIONS_A_RUN = 5
+# options that not every objective knows
+_OPTIONS_OF_OBJECTIVES = {
+    "packing": ("clm", "mlm", "seq2seq"),
+    "mlm_probability": ("mlm", "mlm+nsp", "mlm+sop", "seq2seq"),
+    "masking": ("mlm", "mlm+nsp", "mlm+sop"),
+    "mean_span_length": ("seq2seq",),
+}
 
 
 @dataclass(frozen=True)
@@ -66,30 +76,37 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
     config_class = PretrainConfig
 
     def check_data(self, config: PretrainConfig) -> None:
-        from llmctl.architectures import DEFAULT_ARCHITECTURE
+        from llmctl.architectures import DEFAULT_ARCHITECTURES
         from llmctl.data.sources import check_source
 
         check_source(config)
+        _check_options(config)
         if config.model:
             positions = asked_model.check_loaded(config, config.objective)
             check_length("block_size", _block_size_asked(config), positions)
         else:
-            architecture = config.architecture or DEFAULT_ARCHITECTURE
+            architecture = config.architecture or DEFAULT_ARCHITECTURES[config.objective]
             asked_model.check_new(config, config.objective, architecture, block_size=config.block_size)
 
     def settle(self, config: PretrainConfig) -> PretrainConfig:
-        """A wider model wants a lower learning rate, about in proportion (arXiv:2203.03466)."""
         from llmctl import architectures
 
         if config.model:
-            return replace(config, learning_rate=config.learning_rate or CONTINUED_LEARNING_RATE)
+            return replace(
+                config,
+                optim=config.optim or "adamw_torch_fused",
+                learning_rate=config.learning_rate or CONTINUED_LEARNING_RATE,
+            )
         size: Any = config.model_size or architectures.DEFAULT_SIZE
         hidden = config.hidden_size or architectures.SIZES[size][0]
+        optim = config.optim or "muon"
+        rate = LEARNING_RATE_MUON / hidden**0.5 if optim == "muon" else LEARNING_RATE_WIDTH / hidden
         return replace(
             config,
-            architecture=config.architecture or architectures.DEFAULT_ARCHITECTURE,
+            architecture=config.architecture or architectures.DEFAULT_ARCHITECTURES[config.objective],
             model_size=size,
-            learning_rate=config.learning_rate or round(LEARNING_RATE_WIDTH / hidden, 6),
+            optim=optim,
+            learning_rate=config.learning_rate or round(rate, 6),
         )
 
     def load(self, config: PretrainConfig, progress: Progress) -> "dict[str, Documents]":
@@ -121,11 +138,12 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         from transformers import set_seed
 
         from llmctl import models, training
-        from llmctl.objectives import make_objective
+        from llmctl.objectives import text_objective
 
         models.hide_bars()
         tokenizer = train.tokenizer_for(config, run_dir, lambda: splits["train"], progress)
-        objective = make_objective(config, tokenizer)
+        objective = text_objective(config, tokenizer)
+        objective.check_tokenizer()
         features = objective.encode(splits["train"], progress=progress)
         validation = splits.get("validation")
         judged = objective.encode(validation, progress=progress) if validation else None
@@ -135,12 +153,13 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         _check_amount(config, len(features.tokens))
 
         set_seed(config.seed)
-        model = _model(config, tokenizer, progress)
+        model = _model(config, objective, progress)
         steps = training.total_steps(config, len(examples))
+        amount = _examples_a_step(config) * len(features.tokens) // len(examples)
         progress.note(f"model: {models.describe(model)}")
         progress.note(
-            f"training: {many(len(examples), 'block')} of {config.block_size} tokens, nothing padded or dropped; "
-            f"{many(steps, 'step')} of {_tokens_a_step(config):,} tokens, learning rate {config.learning_rate:g}"
+            f"training: {examples.description}; {many(steps, 'step')} of {amount:,} tokens, "
+            f"{config.optim}, learning rate {config.learning_rate:g}"
         )
         plan = training.Plan(
             steps=steps,
@@ -148,7 +167,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
             best="loss",
             greater_is_better=False,
             rate="tokens",
-            amount=_tokens_a_step(config) * training.num_processes(),
+            amount=amount * training.num_processes(),
         )
         return Prepared(tokenizer, objective, model, examples, judged, plan)
 
@@ -162,13 +181,14 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
             model=str(trained.run_dir.model),
             steps=trained.trainer.state.global_step,
             kept=trained.kept,
-            train_tokens=len(ready.examples.tokens),
+            train_tokens=ready.examples.num_tokens,
             num_parameters=trained.model.num_parameters(),
             scores=_judge(ready, trained, progress),
             seconds=trained.seconds,
         )
         disk.write_file(
-            trained.run_dir.card, _card(config, trained.run_dir, result, models.describe(trained.model))
+            trained.run_dir.card,
+            _card(config, trained.run_dir, result, ready.objective, models.describe(trained.model)),
         )
         return result
 
@@ -183,7 +203,7 @@ def plan(config: PretrainConfig, *, progress: Progress) -> dict[str, int]:
     if config.model:
         return {}
     parameters = asked_model.count_new(config, config.objective, config.block_size)
-    memory, tokens = asked_model.memory_bytes(parameters), _tokens_a_step(config)
+    memory, tokens = asked_model.memory_bytes(parameters), _examples_a_step(config) * config.block_size
     progress.note(
         f"{parameters:,} parameters with {config.vocab_size:,} tokens; {asked_model.cost(parameters)}; "
         f"{tokens:,} tokens a step on one device"
@@ -191,19 +211,41 @@ def plan(config: PretrainConfig, *, progress: Progress) -> dict[str, int]:
     return {"parameters": parameters, "memory_bytes": memory, "tokens_a_step": tokens}
 
 
+def _check_options(config: PretrainConfig) -> None:
+    """Refuse options that the objective would not look at.
+
+    Raises:
+        ConfigError: naming those that would.
+    """
+    for name, objectives in _OPTIONS_OF_OBJECTIVES.items():
+        if config.objective not in objectives and getattr(config, name) != getattr(PretrainConfig, name):
+            raise ConfigError(
+                f"{name} is not for objective {config.objective}",
+                hint=f"leave it out, or --objective {' or '.join(objectives)}",
+            )
+
+
 def _block_size_asked(config: PretrainConfig) -> int | None:
     """``None`` for the default, which gives way to what a loaded model can read."""
     return None if config.block_size == PretrainConfig.block_size else config.block_size
 
 
-def _model(config: PretrainConfig, tokenizer: Any, progress: Progress) -> Any:
-    """A new model, or the one to go on with, whose vocabulary is checked."""
-    from llmctl import models
+def _model(config: PretrainConfig, objective: "TextObjective", progress: Progress) -> Any:
+    """A new model, or the one to go on with; its positions and vocabulary are checked."""
+    from llmctl import heads, models
 
-    if not config.model:
-        return models.new_causal_lm(config, tokenizer, block_size=config.block_size, progress=progress)
-    model = models.load_for_training(config.model, runs_dir=runs.runs_dir(config.runs_dir))
-    models.check_vocabulary(tokenizer, model, config.model)
+    tokenizer, settings = objective.tokenizer, objective.model_settings()
+    if config.model:
+        source = models.find_source(config.model, runs.runs_dir(config.runs_dir))
+        model = heads.load_with_new_head(source, objective.model_class, settings, progress)
+        models.check_vocabulary(tokenizer, model, config.model)
+    else:
+        model = models.new_model(
+            config, tokenizer, model_class=objective.model_class, block_size=config.block_size, **settings
+        )
+        if config.dropout is None:
+            progress.note("dropout 0: a model that learns from fresh text needs none (--dropout overrides)")
+    objective.check_model(model, config.model or f"architecture {config.architecture!r}")
     return model
 
 
@@ -222,10 +264,11 @@ def _judge(ready: Prepared, trained: Trained, progress: Progress) -> dict[str, f
     Raises:
         ModelError: it does not, so the saved model is not the trained one.
     """
-    from llmctl import models
+    from llmctl import heads, models
 
     run_dir = trained.run_dir
-    loaded = models.load_causal_lm(str(run_dir.path), runs_dir=run_dir.path.parent)
+    source = models.find_source(str(run_dir.path), run_dir.path.parent)
+    loaded = heads.load_with_head(source, ready.objective.model_class, runs_dir=run_dir.path.parent)
     if ready.validation is None:
         return {}
     scores = ready.objective.evaluate(loaded.model, ready.validation, progress=progress)
@@ -233,17 +276,24 @@ def _judge(ready: Prepared, trained: Trained, progress: Progress) -> dict[str, f
     return scores
 
 
-def _tokens_a_step(config: Training) -> int:
-    return config.per_device_train_batch_size * config.gradient_accumulation_steps * config.block_size  # type: ignore[attr-defined]
+def _examples_a_step(config: PretrainConfig) -> int:
+    return config.per_device_train_batch_size * config.gradient_accumulation_steps
 
 
-def _card(config: PretrainConfig, run_dir: RunDir, result: TrainResult, description: str) -> str:
+def _card(
+    config: PretrainConfig,
+    run_dir: RunDir,
+    result: TrainResult,
+    objective: "TextObjective",
+    description: str,
+) -> str:
     """The model card: what it is, what it learnt from, how it scores, how to use it."""
     scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in result.scores.items())
+    auto_class = objective.model_class
     return f"""\
 # {run_dir.name}
 
-A causal language model trained by llmctl ({description}).
+A {objective.what} trained by llmctl ({description}).
 
 - data: `{config.data}`, {result.train_tokens:,} training tokens; fingerprints in `environment.json`
 - training: {many(result.steps, "step")} in {result.seconds:,.0f} s; every setting in `recipe.yaml`
@@ -252,12 +302,12 @@ A causal language model trained by llmctl ({description}).
 |---|---|
 {scores or "| none | |"}
 
-Scored over disjoint windows of {config.block_size} tokens. `llmctl eval {run_dir.path}` adds intervals.
+`llmctl eval {run_dir.path}` adds intervals.
 
 ```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import {auto_class}, AutoTokenizer
 
-model = AutoModelForCausalLM.from_pretrained("{run_dir.model}")
+model = {auto_class}.from_pretrained("{run_dir.model}")
 tokenizer = AutoTokenizer.from_pretrained("{run_dir.model}")
 ```
 """

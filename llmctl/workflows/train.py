@@ -18,7 +18,6 @@ from llmctl.workflows import asked_model
 
 if TYPE_CHECKING:
     from llmctl.data.documents import Documents
-    from llmctl.objectives import Objective
     from llmctl.training import ObjectiveTrainer, Plan
 
 # packages behind report_to
@@ -33,7 +32,7 @@ class Prepared:
     """All that a training needs, checked."""
 
     tokenizer: Any
-    objective: "Objective"
+    objective: Any
     model: Any
     examples: Any
     validation: Any | None

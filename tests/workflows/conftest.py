@@ -81,7 +81,7 @@ def quick(places: Path) -> Any:
             "num_hidden_layers": 1,
             "num_attention_heads": 2,
             "block_size": 64,
-            "learning_rate": 3e-3,
+            "learning_rate": 1e-2,
             "per_device_train_batch_size": 4,
             "max_steps": 10,
             "eval_steps": 5,

@@ -13,7 +13,7 @@ from llmctl.config import EvalConfig, FinetuneConfig
 from llmctl.errors import ConfigError, DataError, ModelError
 from llmctl.workflows import evaluate, finetune, pretrain
 from llmctl.workflows.judge import Judgement
-from llmctl.workflows.perplexity import PerplexityResult
+from llmctl.workflows.perplexity import TextResult
 from tests.data.conftest import jsonl
 from tests.tiny import bert
 from tests.verdicts import lines_of, verdicts, write_csv
@@ -214,5 +214,5 @@ def test_the_surest_mistakes_come_first(tuned: Path, places: Path, watched: Watc
 
 def test_a_run_of_pretraining_is_still_judged_by_text(quick: Any, places: Path, watched: Watched) -> None:
     pretrain.run(quick(max_steps=2), progress=watched)
-    assert isinstance(evaluate.run(EvalConfig(), progress=watched), PerplexityResult)
+    assert isinstance(evaluate.run(EvalConfig(), progress=watched), TextResult)
     assert runs.latest_finished(places / "runs").name == "quick"

@@ -27,7 +27,7 @@ def test_a_text_gets_a_class_and_all_probabilities(tuned: Path, watched: Watched
     assert list(line["probabilities"]) == ["neg", "pos"]
     assert sum(line["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert "gold" not in line
-    assert "(the newest run of finetune)" in watched.all()
+    assert "(the newest run that answers)" in watched.all()
     (named,) = answers(watched, text="the plot was very dull", model="tuned")
     assert named["predicted"] == "neg"
 
@@ -104,7 +104,7 @@ def test_answers_go_to_a_new_file(tuned: Path, places: Path, watched: Watched) -
         ({"input_file": "nowhere.txt"}, ConfigError, "no such file: nowhere.txt"),
         ({"text": "a", "model": "./nowhere"}, ConfigError, "no such model directory"),
         ({"text": "a", "task": "claasification"}, ConfigError, "no task 'claasification'"),
-        ({"text": "a"}, RunError, "no finished run of finetune"),
+        ({"text": "a"}, RunError, "no finished run"),
     ],
 )
 def test_bad_input_gets_one_message(
@@ -170,5 +170,5 @@ def test_models_that_cannot_answer_are_refused(
     assert raised.value.hint is not None
     assert "llmctl generate" in raised.value.hint
     assert answers(watched, text="the plot was very fine")[0]["predicted"] == "pos", (
-        "the newest run of finetune, not of pretrain"
+        "the newest run that answers, not of pretrain"
     )

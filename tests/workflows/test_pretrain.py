@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_a_run_holds_all_that_it_should(quick: Any, places: Path) -> None:
         )
     }
     kept = resolve(PretrainConfig, run.recipe, {})
-    assert kept == quick(run_name=None, architecture="llama", model_size="tiny"), (
+    assert kept == quick(run_name=None, architecture="llama", model_size="tiny", optim="muon"), (
         "complete, but for where it is"
     )
     environment = run.read_environment()
@@ -262,15 +263,20 @@ def test_steps_are_counted_as_trainer_counts_them(quick: Any, places: Path) -> N
     assert json.loads((places / "runs/quick/environment.json").read_text())["seed"] == 0
 
 
-def test_the_learning_rate_follows_the_width_and_is_kept_in_the_recipe(quick: Any, places: Path) -> None:
-    pretrain.run(quick(learning_rate=None, max_steps=2, eval_steps=None), progress=SILENT)
-    run = runs.open_run("quick", places / "runs")
-    assert resolve(PretrainConfig, run.recipe, {}).learning_rate == 0.6 / 32
+def test_the_learning_rate_follows_optimiser_and_width_and_is_kept_in_the_recipe(
+    quick: Any, places: Path
+) -> None:
+    new = quick(learning_rate=None, max_steps=2, eval_steps=None)
+    assert pretrain.settle(replace(new, optim="adamw_torch")).learning_rate == 0.6 / 32
+    pretrain.run(new, progress=SILENT)
+    kept = resolve(PretrainConfig, runs.open_run("quick", places / "runs").recipe, {})
+    assert (kept.optim, kept.learning_rate) == ("muon", pytest.approx(0.14 / 32**0.5, abs=1e-6))
     shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
     pretrain.run(
         quick(**shape, model="quick", run_name="more", learning_rate=None, max_steps=2), progress=SILENT
     )
-    assert resolve(PretrainConfig, runs.open_run("more", places / "runs").recipe, {}).learning_rate == 1e-4
+    more = resolve(PretrainConfig, runs.open_run("more", places / "runs").recipe, {})
+    assert (more.optim, more.learning_rate) == ("adamw_torch_fused", 1e-4)
 
 
 def test_the_default_block_is_cut_to_what_a_loaded_model_reads(quick: Any, places: Path) -> None:

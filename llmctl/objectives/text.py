@@ -1,0 +1,146 @@
+"""Objectives over plain text: what each must say, and what all of them share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from llmctl import runs
+from llmctl.config import PretrainConfig
+from llmctl.data.blocks import IGNORED as IGNORED
+from llmctl.data.blocks import TokenizedDocuments, tokenize
+from llmctl.data.documents import Documents
+from llmctl.metrics.intervals import Interval
+from llmctl.progress import SILENT, Progress, many
+from llmctl.purposes import MODEL_CLASSES
+
+# share of the tokens in documents longer than a block from which on documents are packed
+_LONG_DOCUMENTS = 0.05
+
+
+@dataclass(frozen=True)
+class TextScores:
+    """How well a model knows a text.
+
+    Attributes:
+        values: score name -> value with its interval; ``loss`` comes without one.
+        n: units that the intervals resample.
+        unit: what they are called.
+        num_tokens: tokens that were scored.
+        signature: all that decides the numbers besides model and text.
+    """
+
+    values: dict[str, Interval]
+    n: int
+    unit: str
+    num_tokens: int
+    signature: str
+
+
+@dataclass(frozen=True)
+class TextObjective(ABC):
+    """A learning problem over documents that need no labels.
+
+    Attributes:
+        config: how documents become examples.
+        tokenizer: fast, of transformers.
+    """
+
+    config: PretrainConfig
+    tokenizer: Any
+
+    what: ClassVar[str]
+    """What such a model is, as its card says."""
+
+    @property
+    def model_class(self) -> str:
+        """Name of the ``transformers`` Auto class that has the head."""
+        return MODEL_CLASSES[self.config.objective]
+
+    def check_tokenizer(self) -> None:  # noqa: B027
+        """Refuse a tokenizer that lacks what the objective needs.
+
+        Raises:
+            ModelError: naming the token.
+        """
+
+    def check_model(self, model: Any, name: str) -> None:  # noqa: B027
+        """Refuse a model that cannot learn this, or could learn it without understanding anything.
+
+        Raises:
+            ModelError: and what to choose instead.
+        """
+
+    def model_settings(self) -> dict[str, Any]:
+        """What the model's config must say beside its shape."""
+        return {}
+
+    def encode(self, documents: Documents, *, progress: Progress) -> TokenizedDocuments:
+        """The documents' tokens, from the cache or into it."""
+        features = tokenize(documents, self.tokenizer, cache_dir=runs.cache_dir(), progress=progress)
+        per_byte = features.num_bytes.sum() / max(len(features.tokens), 1)
+        progress.note(
+            f"{documents.name}: {many(len(features.ends), 'document')}, {many(len(features.tokens), 'token')} "
+            f"({per_byte:.2f} bytes a token)"
+        )
+        return features
+
+    def packs(self, features: TokenizedDocuments) -> bool:
+        """Whether examples run over the borders of documents.
+
+        Where next to no document is longer than a block, each has a row of its own: none is read without its
+        beginning, and nothing is padded to speak of, as rows of like length make a batch.
+        """
+        if self.config.packing is not None:
+            return self.config.packing
+        sizes = np.diff(features.ends, prepend=0)
+        return bool(sizes[sizes > self.config.block_size].sum() > _LONG_DOCUMENTS * sizes.sum())
+
+    @abstractmethod
+    def training_set(self, features: TokenizedDocuments) -> Any:
+        """A map-style dataset of training examples.
+
+        Raises:
+            DataError: the text holds nothing to learn from.
+        """
+
+    @abstractmethod
+    def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Stack examples into one batch."""
+
+    @abstractmethod
+    def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
+        """The training loss: a scalar, the sum over targets divided by ``num_items`` (``None``: the batch's own)."""
+
+    @abstractmethod
+    def judge(
+        self,
+        model: Any,
+        features: TokenizedDocuments,
+        *,
+        num_resamples: int,
+        seed: int,
+        progress: Progress,
+    ) -> TextScores:
+        """Score a model, with intervals."""
+
+    def evaluate(self, model: Any, features: TokenizedDocuments, *, progress: Progress) -> dict[str, float]:
+        """The scores without intervals; ``loss`` decides which checkpoint is best."""
+        scores = self.judge(model, features, num_resamples=0, seed=0, progress=progress or SILENT)
+        return {name: score.value for name, score in scores.values.items()}
+
+
+def padded(rows: Sequence[np.ndarray | torch.Tensor], fill: int) -> torch.Tensor:
+    """Stack rows (n,) of different lengths into (B, longest), int64, padded on the right."""
+    tensors = [torch.as_tensor(row) for row in rows]
+    longest = max(len(row) for row in tensors)
+    return torch.stack([functional.pad(row, (0, longest - len(row)), value=fill) for row in tensors])
+
+
+def num_targets(labels: torch.Tensor) -> torch.Tensor:
+    """How many labels are targets, a scalar of int64."""
+    return labels.ne(IGNORED).sum()
