@@ -41,14 +41,14 @@ with tempfile.TemporaryDirectory() as folder:
         from llmctl.config import PretrainConfig
         from llmctl.objectives.causal_lm import CausalLM
         from llmctl.runs import RunDir
-        settings = PretrainConfig(learning_rate=3e-3, adam_beta2=0.95,
+        settings = PretrainConfig(optim="adamw_torch_fused", learning_rate=3e-3, adam_beta2=0.95,
                                   per_device_train_batch_size=batch, max_steps=steps, block_size=block,
                                   save_steps=10**6, logging_steps=10**6)
         data = [{"input_ids": row[:-1].numpy(), "labels": row[1:].numpy()} for row in tokens]
         plan = training.Plan(steps, steps, "loss", False, "tokens", batch * block)
         arguments = training.make_arguments(settings, RunDir(Path(folder)), plan, validated=False)
-        trainer = training.ObjectiveTrainer(objective=CausalLM(settings, None), validation=None, model=model,
-                                            args=arguments, train_dataset=data, callbacks=[clock])
+        trainer = training.ObjectiveTrainer(objective=CausalLM(settings, None), optim=settings.optim, model=model,
+                                            args=arguments, train_dataset=data, validation=None, callbacks=[clock])
     else:
         arguments = TrainingArguments(folder, per_device_train_batch_size=batch, max_steps=steps, save_strategy="no",
                                       learning_rate=3e-3, weight_decay=0.1, adam_beta2=0.95, warmup_steps=0.05,
