@@ -206,7 +206,7 @@ def plan(config: PretrainConfig, *, progress: Progress) -> dict[str, int]:
     memory, tokens = asked_model.memory_bytes(parameters), _examples_a_step(config) * config.block_size
     progress.note(
         f"{parameters:,} parameters with {config.vocab_size:,} tokens; {asked_model.cost(parameters)}; "
-        f"{tokens:,} tokens a step on one device"
+        f"at most {tokens:,} tokens a step on one device"
     )
     return {"parameters": parameters, "memory_bytes": memory, "tokens_a_step": tokens}
 

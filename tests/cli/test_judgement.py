@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llmctl.cli.eval import SCORES, _perplexity
+from llmctl.cli.eval import _text_scores
 from llmctl.cli.judgement import as_text
 from llmctl.cli.predict import _readable
 from llmctl.metrics import Scores
@@ -46,6 +46,9 @@ def test_an_answer_that_is_empty_is_told() -> None:
 
 
 def test_the_text_that_was_judged_is_named() -> None:
-    data: dict[str, Any] = {name: {"value": 2.0, "low": None, "high": None} for name in SCORES}
+    data: dict[str, Any] = {"word_perplexity": {"value": 2.0, "low": None, "high": None}}
     data |= {"model": "m", "data": "texts/dev.txt", "split": None, "num_tokens": 9, "n": 1, "signature": "s"}
-    assert _perplexity(data).splitlines()[0].split("  ")[0] == "m on dev.txt"
+    lines = _text_scores(data | {"unit": "documents"}).splitlines()
+    assert lines[0].split("  ")[0] == "m on dev.txt"
+    assert lines[1].split() == ["word", "perplexity", "2.0000"]
+    assert lines[3] == "9 tokens of 1 document"
