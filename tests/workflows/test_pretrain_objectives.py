@@ -1,14 +1,16 @@
 """Pretraining with every objective, from text to a model that plain Hugging Face loads."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import transformers
 
-from llmctl.config import EvalConfig, GenerateConfig, PredictConfig
-from llmctl.errors import ConfigError, DataError, LlmctlError
+from llmctl.config import EvalConfig, GenerateConfig, PredictConfig, PretrainConfig
+from llmctl.errors import ConfigError, DataError, LlmctlError, RunError
 from llmctl.workflows import evaluate, generate, predict, pretrain
 from tests.workflows.conftest import Watched
 
@@ -73,6 +75,41 @@ def test_a_masked_model_is_judged_and_fills_gaps(quick: Any, watched: Watched, p
         predict.check(PredictConfig(text="[MASK]", question="why?"))
     with pytest.raises(ConfigError, match="both ways"):
         generate.check(GenerateConfig(prompt="once", model="quick"))
+
+
+@pytest.mark.parametrize(
+    ("objective", "architecture", "packing"),
+    [("clm", "llama", False), ("mlm", "bert", False), ("mlm+nsp", "bert", None), ("seq2seq", "t5", None)],
+)
+def test_a_resumed_run_is_the_uninterrupted_run(
+    quick: Any, places: Path, objective: str, architecture: str, packing: bool | None
+) -> None:
+    """Over the border of an epoch, in which other tokens are hidden than in the one before: bit for bit."""
+    settings = {
+        "objective": objective,
+        "architecture": architecture,
+        "packing": packing,
+        "dropout": 0.1,
+        "per_device_train_batch_size": 160,
+        "max_steps": 9,
+        "eval_steps": 3,
+        "logging_steps": 1,
+    }
+
+    def stop(event: Any) -> None:
+        if event["step"] == 4 and "loss" in event:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    pretrain.run(quick(**settings, run_name="whole"), progress=Watched())
+    with pytest.raises(RunError, match="stopped at step"):
+        pretrain.run(quick(**settings, run_name="cut"), progress=Watched(stop))
+    pretrain.run(PretrainConfig(resume="cut"), progress=Watched())
+    whole, cut = (places / "runs" / name / "model" / "model.safetensors" for name in ("whole", "cut"))
+    assert whole.read_bytes() == cut.read_bytes()
+    epochs = [
+        json.loads(line)["epoch"] for line in (places / "runs/cut/metrics.jsonl").read_text().splitlines()
+    ]
+    assert max(epochs) > 1
 
 
 def test_documents_can_have_rows_of_their_own(quick: Any, watched: Watched) -> None:
