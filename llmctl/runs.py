@@ -180,7 +180,8 @@ def create(root: Path, name: str, *, recipe: str, environment: Mapping[str, Any]
 
 def find(name: str, root: Path) -> RunDir | None:
     """The run called ``name`` under ``root``, or the one at the path ``name``; ``None`` if there is none."""
-    for path in (Path(name), root / name):
+    # What begins with a dot is a path from here, never a name: "./x" is not the run x.
+    for path in (Path(name), *([] if name.startswith(".") else [root / name])):
         if (path / "recipe.yaml").is_file():
             return RunDir(path)
     return None

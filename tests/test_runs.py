@@ -126,3 +126,11 @@ def test_places_follow_the_environment(tmp_path: Path, monkeypatch: pytest.Monke
     assert runs.runs_dir("given") == Path("given")
     assert runs.cache_dir() == tmp_path / "c"
     assert runs.default_name("pretrain", "a b/é!", "gpt2").startswith("pretrain-a-b-é-gpt2-2")
+
+
+def test_a_path_from_here_is_no_name_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = runs.create(tmp_path / "runs", "x", recipe="", environment={})
+    assert runs.find("x", tmp_path / "runs") == run
+    assert runs.find("./x", tmp_path / "runs") is None
+    assert runs.find("./runs/x", tmp_path / "runs")
