@@ -109,6 +109,11 @@ def check_head(found: Source, kind: str, *, hint: str) -> None:
     config, objective = models.plain_config(found), KINDS[kind].objective
     if config is None:
         return
+    if kind == "chat" and _fills(config):
+        raise ConfigError(
+            f"{found.name} is a {config['architectures'][0]}: it finds hidden tokens, it cannot write on",
+            hint=f'let it fill gaps: llmctl predict "It was a [MASK] day." --model {found.name}',
+        )
     head = _kind_of_head(config)
     if head and KINDS[head].objective != objective:
         raise ConfigError(
@@ -121,9 +126,11 @@ def check_head(found: Source, kind: str, *, hint: str) -> None:
 def writes(found: Source) -> bool:
     """Whether a model goes on from a text, as far as its ``config.json`` tells."""
     config = models.plain_config(found) or {}
-    if any(name.endswith(_FILLERS) for name in config.get("architectures") or []):
-        return False
-    return _kind_of_head(config) in (None, "chat")
+    return not _fills(config) and _kind_of_head(config) in (None, "chat")
+
+
+def _fills(config: Mapping[str, Any]) -> bool:
+    return any(name.endswith(_FILLERS) for name in config.get("architectures") or [])
 
 
 def check_base(found: Source) -> None:

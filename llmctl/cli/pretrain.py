@@ -22,8 +22,13 @@ def _run(config: PretrainConfig, console: "Console") -> None:
     ]
     console.result(result.to_json(), f"{table(['validation', result.run], rows)}\n{result.kept}")
     console.hint("judge it:", f"llmctl eval {result.run}")
-    prompt = "Once upon a time" if config.data.startswith("builtin:stories") else "The"
-    console.hint("let it write:", f'llmctl generate "{prompt}" --model {result.run}')
+    if result.objective == "clm":
+        prompt = "Once upon a time" if config.data.startswith("builtin:stories") else "The"
+        console.hint("let it write:", f'llmctl generate "{prompt}" --model {result.run}')
+        return
+    if result.objective != "seq2seq":
+        console.hint("let it fill gaps:", f'llmctl predict "It was a [MASK] day." --model {result.run}')
+    console.hint("teach it a task:", f"llmctl finetune --task TASK --model {result.run}")
 
 
 PRETRAIN = Verb(

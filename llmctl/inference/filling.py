@@ -77,9 +77,14 @@ def _answer(
         "predicted": tokenizer.decode(filled, skip_special_tokens=True),
         "fillings": [
             [
-                {"token": tokenizer.decode([token]).strip(), "probability": share}
+                {"token": _shown(tokenizer, token), "probability": share}
                 for token, share in zip(row, chances, strict=True)
             ]
             for row, chances in zip(tokens, shares, strict=True)
         ],
     }
+
+
+def _shown(tokenizer: Any, token: int) -> str:
+    """A token as a reader knows it; one that is no more than a space, as its vocabulary spells it."""
+    return tokenizer.decode([token]).strip() or str(tokenizer.convert_ids_to_tokens(token))

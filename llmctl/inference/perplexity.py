@@ -95,7 +95,8 @@ def evaluate_documents(
     units, unit = _units(scores)
     if len(units) < 2 and num_resamples:
         progress.note(f"no interval: the text is a single {unit.removesuffix('s')}")
-    tell_few(len(units), unit, progress)
+    if num_resamples:
+        tell_few(len(units), unit, progress)
     values, bounds = _summarise(units, num_resamples, seed)
     first = "unscored" if first_token_context is None else f"after-{first_token_context}"
     if documents.prefix_length:

@@ -106,7 +106,7 @@ class CorruptedRows:
 
     @property
     def description(self) -> str:
-        return f"{self.rows.description}, {self.corrupted.share:.0%} of each in gaps, others in each epoch"
+        return f"{self.rows.description}, {100 * self.corrupted.share:.0f} % of each in gaps, others in each epoch"
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -35,7 +35,7 @@ class Masker:
 
     @property
     def description(self) -> str:
-        return f"{self.probability:.0%} of each hidden, others in each epoch"
+        return f"{100 * self.probability:.0f} % of each hidden, others in each epoch"
 
     @property
     def signature(self) -> str:

@@ -171,6 +171,7 @@ def _score(
     """Judge by the model's own objective, as training judged it."""
     from llmctl import heads
     from llmctl.limits import num_positions
+    from llmctl.metrics.intervals import tell_few
     from llmctl.objectives import text_objective
 
     objective = objective_of(found)
@@ -186,6 +187,7 @@ def _score(
     scores = judge.judge(
         loaded.model, features, num_resamples=config.num_resamples, seed=config.seed, progress=progress
     )
+    tell_few(scores.n, scores.unit, progress)
     return scores, None
 
 

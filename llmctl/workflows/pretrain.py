@@ -43,6 +43,7 @@ class TrainResult:
 
     run: str
     model: str
+    objective: str
     steps: int
     kept: Kept
     train_tokens: int
@@ -179,6 +180,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         result = TrainResult(
             run=str(trained.run_dir.path),
             model=str(trained.run_dir.model),
+            objective=config.objective,
             steps=trained.trainer.state.global_step,
             kept=trained.kept,
             train_tokens=ready.examples.num_tokens,
