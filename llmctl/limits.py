@@ -25,7 +25,12 @@ _COUNT_FROM_PADDING = frozenset(
 
 def table_of_positions(model_type: str, num_positions: int, pad_token_id: int | None) -> int:
     """``max_position_embeddings`` of a model that shall read ``num_positions`` tokens."""
-    return num_positions + ((pad_token_id or 0) + 1 if model_type in _COUNT_FROM_PADDING else 0)
+    return num_positions + _unused(model_type, pad_token_id)
+
+
+def _unused(model_type: str | None, pad_token_id: int | None) -> int:
+    """Rows of the table of positions that no text reaches."""
+    return (pad_token_id or 0) + 1 if model_type in _COUNT_FROM_PADDING else 0
 
 
 def num_positions(model: Any) -> int | None:
@@ -34,8 +39,7 @@ def num_positions(model: Any) -> int | None:
     positions = getattr(config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions <= 0:
         return None
-    if config.model_type in _COUNT_FROM_PADDING:
-        positions -= (config.pad_token_id or 0) + 1
+    positions -= _unused(config.model_type, config.pad_token_id)
     # A learnt prefix or prompt (peft) stands where text could.
     return positions - getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", 0)
 
@@ -44,15 +48,12 @@ def positions_in(config: Mapping[str, Any]) -> int | None:
     """As :func:`num_positions`, of a ``config.json`` read without the library; ``None`` also where it tells nothing."""
     config = config.get("text_config") or config
     named = config.get("max_position_embeddings")
-    if named is None and not config.get(
-        "is_encoder_decoder"
-    ):  # T5's file has n_positions, which bounds nothing
+    # T5's file has n_positions, which bounds nothing
+    if named is None and not config.get("is_encoder_decoder"):
         named = config.get("n_positions")
     if not isinstance(named, int) or named <= 0:
         return None
-    return named - (
-        config.get("pad_token_id", 1) + 1 if config.get("model_type") in _COUNT_FROM_PADDING else 0
-    )
+    return named - _unused(config.get("model_type"), config.get("pad_token_id", 1))
 
 
 def check_length(option: str, length: int | None, positions: int | None) -> None:

@@ -12,7 +12,6 @@ from transformers import AutoModelForCausalLM
 from llmctl import architectures, disk, models, runs
 from llmctl.config import ModelShape
 from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
-from llmctl.progress import SILENT
 from tests.tiny import gpt2
 
 
@@ -27,7 +26,11 @@ class Vocabulary:
 
 
 def new(**shape: Any) -> Any:
-    return models.new_causal_lm(ModelShape(**shape), Vocabulary(), block_size=32, progress=SILENT)
+    model = models.new_model(
+        ModelShape(**shape), Vocabulary(), model_class="AutoModelForCausalLM", block_size=32
+    )
+    models.check_causal(model, f"architecture {model.config.model_type!r}")
+    return model
 
 
 @pytest.mark.parametrize(

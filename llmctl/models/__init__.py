@@ -18,7 +18,7 @@ from llmctl.models.loading import (
     outline,
     positions_of,
 )
-from llmctl.models.making import new_causal_lm, new_model, save
+from llmctl.models.making import new_model, save
 from llmctl.models.sources import BUILTIN, Source, find_source, hide_bars, plain_config
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "load_for_training",
     "load_tokenizer",
     "load_weights",
-    "new_causal_lm",
     "new_model",
     "outline",
     "plain_config",

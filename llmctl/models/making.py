@@ -7,18 +7,7 @@ from llmctl import adapters, disk
 from llmctl.architectures import check_memory, new_config, shape_errors
 from llmctl.config import ModelShape
 from llmctl.errors import ModelError
-from llmctl.models.checks import check_causal
 from llmctl.models.sources import hide_bars
-from llmctl.progress import Progress
-
-
-def new_causal_lm(shape: ModelShape, tokenizer: Any, *, block_size: int, progress: Progress) -> Any:
-    """Make a causal language model with random weights; arguments and errors as :func:`new_model`."""
-    model = new_model(shape, tokenizer, model_class="AutoModelForCausalLM", block_size=block_size)
-    check_causal(model, f"architecture {model.config.model_type!r}")
-    if shape.dropout is None:
-        progress.note("dropout 0: a model that learns from fresh text needs none (--dropout overrides)")
-    return model
 
 
 def new_model(

@@ -49,10 +49,7 @@ _TEXT_OBJECTIVES = {
 
 def text_objective(config: PretrainConfig, tokenizer: Any) -> "TextObjective":
     """The objective that ``config.objective`` names."""
-    module, name = _TEXT_OBJECTIVES[config.objective]
-    made: TextObjective = getattr(importlib.import_module(f"llmctl.objectives.{module}"), name)(
-        config, tokenizer
-    )
+    made: TextObjective = _found(*_TEXT_OBJECTIVES[config.objective])(config, tokenizer)
     return made
 
 
@@ -69,7 +66,10 @@ _TASK_OBJECTIVES = {
 def task_objective(task: Task) -> type["TaskObjective"]:
     """The class that learns the task's kind of problem."""
     name = KINDS[task.kind].objective
-    found: type[TaskObjective] = getattr(
-        importlib.import_module(f"llmctl.objectives.{name}"), _TASK_OBJECTIVES[name]
-    )
+    found: type[TaskObjective] = _found(name, _TASK_OBJECTIVES[name])
     return found
+
+
+def _found(module: str, name: str) -> Any:
+    """A class of a module of this package, which is imported only now."""
+    return getattr(importlib.import_module(f"llmctl.objectives.{module}"), name)

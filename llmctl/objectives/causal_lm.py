@@ -10,36 +10,20 @@ from llmctl import inference, models
 from llmctl.data.blocks import Blocks, TokenizedDocuments
 from llmctl.metrics.intervals import Interval
 from llmctl.objectives.next_token import IGNORED, cross_entropy
-from llmctl.objectives.rows import Rows, rows_of
+from llmctl.objectives.rows import RowExamples, rows_of
 from llmctl.objectives.text import TextObjective, TextScores, num_targets, padded
 from llmctl.progress import Progress
 
 
 @dataclass(frozen=True)
-class DocumentRows:
+class DocumentRows(RowExamples):
     """Rows of one document each; every token but a document's first is a target, once.
 
     Args:
         ends: (D,) where each document ends.
     """
 
-    rows: Rows
     ends: np.ndarray
-
-    @property
-    def lengths(self) -> np.ndarray | None:
-        return self.rows.lengths
-
-    @property
-    def num_tokens(self) -> int:
-        return len(self.rows.tokens)
-
-    @property
-    def description(self) -> str:
-        return self.rows.description
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """Row ``index``: "input_ids" and "labels", the tokens that follow, int64 (n,); -100 where the document ends."""

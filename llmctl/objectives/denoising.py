@@ -15,10 +15,8 @@ from torch.nn import functional
 
 from llmctl.data.blocks import TokenizedDocuments
 from llmctl.errors import ConfigError, ModelError
-from llmctl.inference import evaluating
-from llmctl.objectives.masked_lm import JUDGED_ROUND, batches
 from llmctl.objectives.next_token import cross_entropy
-from llmctl.objectives.rows import Rows, rows_of
+from llmctl.objectives.rows import RowExamples, rows_of
 from llmctl.objectives.seq2seq import logits_of_targets
 from llmctl.objectives.text import IGNORED, TextObjective, TextScores, num_targets, padded
 from llmctl.objectives.token_scores import summary
@@ -87,29 +85,19 @@ class Corrupted:
 
 
 @dataclass(frozen=True)
-class CorruptedRows:
+class CorruptedRows(RowExamples):
     """Rows of a text with other gaps in each round, the same ones whenever a round comes again."""
 
-    rows: Rows
     corrupted: Corrupted
     seed: int
 
     changes_by_epoch: ClassVar[bool] = True
 
     @property
-    def lengths(self) -> np.ndarray | None:
-        return self.rows.lengths
-
-    @property
-    def num_tokens(self) -> int:
-        return len(self.rows.tokens)
-
-    @property
     def description(self) -> str:
-        return f"{self.rows.description}, {100 * self.corrupted.share:.0f} % of each in gaps, others in each epoch"
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        return (
+            f"{super().description}, {100 * self.corrupted.share:.0f} % of each in gaps, others in each epoch"
+        )
 
     def __getitem__(self, place: tuple[int, int]) -> dict[str, np.ndarray]:
         """Row ``index`` in round ``epoch``."""
@@ -178,16 +166,8 @@ class Denoising(TextObjective):
         """``loss``, ``perplexity`` and ``written_accuracy`` of gaps that are always the same."""
         examples = self.training_set(features)
         sums = np.zeros((len(examples), 3))
-        with (
-            evaluating(model),
-            torch.no_grad(),
-            progress.bar("judging", len(examples), "rows") as advance,
-        ):
-            for chosen in batches(examples, self.config.per_device_eval_batch_size):
-                batch = self.collate([examples[JUDGED_ROUND, int(index)] for index in chosen])
-                batch = {name: value.to(model.device) for name, value in batch.items()}
-                sums[chosen] = _sums(logits_of_targets(model, batch), batch["labels"])
-                advance(len(chosen))
+        for chosen, batch in self.judged(model, examples, "rows", progress):
+            sums[chosen] = _sums(logits_of_targets(model, batch), batch["labels"])
         config = self.config
         return summary(
             {"written": sums},

@@ -13,15 +13,11 @@ from torch.nn import functional
 
 from llmctl.data.blocks import IGNORED, TokenizedDocuments
 from llmctl.errors import ModelError
-from llmctl.inference import evaluating
 from llmctl.objectives.masking import Masking, Vocabulary, disguised, hidden_tokens
-from llmctl.objectives.rows import Rows, rows_of
+from llmctl.objectives.rows import RowExamples, rows_of
 from llmctl.objectives.text import TextObjective, TextScores, num_targets, padded
 from llmctl.objectives.token_scores import summary
 from llmctl.progress import Progress
-
-JUDGED_ROUND = 2**31 - 1
-"""The round whose masks a model is judged by: no training comes so far."""
 
 
 @dataclass(frozen=True)
@@ -56,28 +52,16 @@ class Masker:
 
 
 @dataclass(frozen=True)
-class MaskedRows:
+class MaskedRows(RowExamples):
     """Rows of a text in which other tokens are hidden in each round, the same ones whenever a round comes again."""
 
-    rows: Rows
     masker: Masker
 
     changes_by_epoch: ClassVar[bool] = True
 
     @property
-    def lengths(self) -> np.ndarray | None:
-        return self.rows.lengths
-
-    @property
-    def num_tokens(self) -> int:
-        return len(self.rows.tokens)
-
-    @property
     def description(self) -> str:
-        return f"{self.rows.description}, {self.masker.description}"
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        return f"{super().description}, {self.masker.description}"
 
     def __getitem__(self, place: tuple[int, int]) -> dict[str, np.ndarray]:
         """Row ``index`` in round ``epoch``, as :meth:`Masker.masked`."""
@@ -132,16 +116,8 @@ class MaskedLM(TextObjective):
         """``loss``, ``perplexity`` and ``masked_accuracy`` of tokens hidden by masks that are always the same."""
         examples = self.training_set(features)
         sums = np.zeros((len(examples), 3))
-        with (
-            evaluating(model),
-            torch.no_grad(),
-            progress.bar("judging", len(examples), "rows") as advance,
-        ):
-            for chosen in batches(examples, self.config.per_device_eval_batch_size):
-                batch = self.collate([examples[JUDGED_ROUND, int(index)] for index in chosen])
-                batch = {name: value.to(model.device) for name, value in batch.items()}
-                sums[chosen] = sums_of_hidden(*logits_of_hidden(model, batch), batch["labels"])
-                advance(len(chosen))
+        for chosen, batch in self.judged(model, examples, "rows", progress):
+            sums[chosen] = sums_of_hidden(*logits_of_hidden(model, batch), batch["labels"])
         return summary(
             {"masked": sums},
             signature=f"{self.masker.signature}|length:{self.config.block_size}",
@@ -149,14 +125,6 @@ class MaskedLM(TextObjective):
             seed=seed,
             unit="rows",
         )
-
-
-def batches(examples: Any, batch_size: int) -> Iterator[np.ndarray]:
-    """Indices (B,) of all examples, those of like length together, the longest first."""
-    lengths = examples.lengths
-    order = np.arange(len(examples)) if lengths is None else np.argsort(-lengths, kind="stable")
-    for begin in range(0, len(order), batch_size):
-        yield order[begin : begin + batch_size]
 
 
 def logits_of_hidden(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -37,6 +37,28 @@ class Rows:
         return self.tokens[self.begins[index] : end].astype(np.int64)
 
 
+@dataclass(frozen=True)
+class RowExamples:
+    """What all data sets of training examples that are made of rows have; each makes its examples in its own way."""
+
+    rows: Rows
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        return self.rows.lengths
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.rows.tokens)
+
+    @property
+    def description(self) -> str:
+        return self.rows.description
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 def rows_of(documents: TokenizedDocuments, length: int, *, packing: bool) -> Rows:
     """Cut a text into rows of at most ``length`` tokens.
 

@@ -15,10 +15,9 @@ from torch.nn import functional
 
 from llmctl.data.blocks import TokenizedDocuments
 from llmctl.errors import DataError, ModelError
-from llmctl.inference import evaluating
-from llmctl.objectives.masked_lm import JUDGED_ROUND, MaskedLM, Masker, batches, only, sums_of_hidden
+from llmctl.objectives.masked_lm import MaskedLM, Masker, only, sums_of_hidden
 from llmctl.objectives.sentences import Passages, passages_of, sentence_endings
-from llmctl.objectives.text import IGNORED, TextScores, num_targets
+from llmctl.objectives.text import IGNORED, TextScores, num_targets, padded
 from llmctl.objectives.token_scores import summary
 from llmctl.progress import Progress
 
@@ -144,8 +143,7 @@ class SentencePairs(MaskedLM):
 
     def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         batch = super().collate(examples)
-        kinds = [torch.as_tensor(example["token_type_ids"]) for example in examples]
-        batch["token_type_ids"] = torch.nn.utils.rnn.pad_sequence(kinds, batch_first=True)
+        batch["token_type_ids"] = padded([example["token_type_ids"] for example in examples], 0)
         batch["pair_label"] = torch.tensor([example["pair_label"] for example in examples])
         return batch
 
@@ -164,22 +162,13 @@ class SentencePairs(MaskedLM):
         """As a masked model's, and the loss and accuracy of the second question."""
         examples = self._pairs(features)
         hidden, pairs = np.zeros((len(examples), 3)), np.ones((len(examples), 3))
-        with (
-            evaluating(model),
-            torch.no_grad(),
-            progress.bar("judging", len(examples), "pairs") as advance,
-        ):
-            for chosen in batches(examples, self.config.per_device_eval_batch_size):
-                batch = self.collate([examples[JUDGED_ROUND, int(index)] for index in chosen])
-                batch = {name: value.to(model.device) for name, value in batch.items()}
-                logits, targets, answers = self._logits(model, batch)
-                wanted = batch["pair_label"]
-                hidden[chosen] = sums_of_hidden(logits, targets, batch["labels"])
-                pairs[chosen, 0] = (
-                    functional.cross_entropy(answers.float(), wanted, reduction="none").cpu().numpy()
-                )
-                pairs[chosen, 2] = answers.argmax(dim=-1).eq(wanted).cpu().numpy()
-                advance(len(chosen))
+        for chosen, batch in self.judged(model, examples, "pairs", progress):
+            logits, targets, answers = self._logits(model, batch)
+            wanted = batch["pair_label"]
+            hidden[chosen] = sums_of_hidden(logits, targets, batch["labels"])
+            losses = functional.cross_entropy(answers.float(), wanted, reduction="none")
+            pairs[chosen, 0] = losses.cpu().numpy()
+            pairs[chosen, 2] = answers.argmax(dim=-1).eq(wanted).cpu().numpy()
         return summary(
             {"masked": hidden, self.second: pairs},
             signature=f"{self.masker.signature}|length:{self.config.block_size}",

@@ -1,25 +1,29 @@
 """Objectives over plain text: what each must say, and what all of them share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from llmctl import runs
 from llmctl.config import PretrainConfig
 from llmctl.data.blocks import IGNORED as IGNORED
 from llmctl.data.blocks import TokenizedDocuments, tokenize
 from llmctl.data.documents import Documents
+from llmctl.inference import evaluating
 from llmctl.metrics.intervals import Interval
-from llmctl.progress import SILENT, Progress, many
+from llmctl.objectives.task import batches_by_length
+from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES
 
 # share of the tokens in documents longer than a block from which on documents are packed
 _LONG_DOCUMENTS = 0.05
+JUDGED_ROUND = 2**31 - 1
+"""The round whose masks and gaps a model is judged by: no training comes so far."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,6 @@ class TextObjective(ABC):
             ModelError: and what to choose instead.
         """
 
-    def model_settings(self) -> dict[str, Any]:
-        """What the model's config must say beside its shape."""
-        return {}
-
     def encode(self, documents: Documents, *, progress: Progress) -> TokenizedDocuments:
         """The documents' tokens, from the cache or into it."""
         features = tokenize(documents, self.tokenizer, cache_dir=runs.cache_dir(), progress=progress)
@@ -128,17 +128,33 @@ class TextObjective(ABC):
     ) -> TextScores:
         """Score a model, with intervals."""
 
+    def judged(
+        self, model: Any, examples: Any, unit: str, progress: Progress
+    ) -> Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
+        """The examples in batches of like length on the model's device, to be scored: their indices (B,), the batch.
+
+        Each is as in :data:`JUDGED_ROUND`; the model is in evaluation mode meanwhile, and nothing keeps gradients.
+        """
+        lengths = np.zeros(len(examples)) if examples.lengths is None else examples.lengths
+        with (
+            evaluating(model),
+            torch.no_grad(),
+            progress.bar("judging", len(examples), unit) as advance,
+        ):
+            for chosen in batches_by_length(lengths, self.config.per_device_eval_batch_size):
+                batch = self.collate([examples[JUDGED_ROUND, int(index)] for index in chosen])
+                yield chosen, {name: value.to(model.device) for name, value in batch.items()}
+                advance(len(chosen))
+
     def evaluate(self, model: Any, features: TokenizedDocuments, *, progress: Progress) -> dict[str, float]:
         """The scores without intervals; ``loss`` decides which checkpoint is best."""
-        scores = self.judge(model, features, num_resamples=0, seed=0, progress=progress or SILENT)
+        scores = self.judge(model, features, num_resamples=0, seed=0, progress=progress)
         return {name: score.value for name, score in scores.values.items()}
 
 
 def padded(rows: Sequence[np.ndarray | torch.Tensor], fill: int) -> torch.Tensor:
     """Stack rows (n,) of different lengths into (B, longest), int64, padded on the right."""
-    tensors = [torch.as_tensor(row) for row in rows]
-    longest = max(len(row) for row in tensors)
-    return torch.stack([functional.pad(row, (0, longest - len(row)), value=fill) for row in tensors])
+    return pad_sequence([torch.as_tensor(row) for row in rows], batch_first=True, padding_value=fill)
 
 
 def num_targets(labels: torch.Tensor) -> torch.Tensor:

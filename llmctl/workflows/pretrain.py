@@ -236,18 +236,23 @@ def _model(config: PretrainConfig, objective: "TextObjective", progress: Progres
     """A new model, or the one to go on with; its positions and vocabulary are checked."""
     from llmctl import heads, models
 
-    tokenizer, settings = objective.tokenizer, objective.model_settings()
-    if config.model:
-        source = models.find_source(config.model, runs.runs_dir(config.runs_dir))
-        model = heads.load_with_new_head(source, objective.model_class, settings, progress)
-        models.check_vocabulary(tokenizer, model, config.model)
-    else:
+    if not config.model:
         model = models.new_model(
-            config, tokenizer, model_class=objective.model_class, block_size=config.block_size, **settings
+            config, objective.tokenizer, model_class=objective.model_class, block_size=config.block_size
         )
-        if config.dropout is None:
+        # an encoder-decoder keeps its family's
+        if config.dropout is None and not model.config.is_encoder_decoder:
             progress.note("dropout 0: a model that learns from fresh text needs none (--dropout overrides)")
-    objective.check_model(model, config.model or f"architecture {config.architecture!r}")
+        objective.check_model(model, f"architecture {config.architecture!r}")
+        return model
+    root = runs.runs_dir(config.runs_dir)
+    if config.objective == "clm":  # has its head, or is damaged; other heads may be new
+        model = models.load_for_training(config.model, runs_dir=root)
+    else:
+        source = models.find_source(config.model, root)
+        model = heads.load_with_new_head(source, objective.model_class, {}, progress)
+        objective.check_model(model, config.model)
+    models.check_vocabulary(objective.tokenizer, model, config.model)
     return model
 
 

@@ -9,9 +9,10 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForPreTraini
 
 from llmctl.config import PretrainConfig
 from llmctl.data.blocks import TokenizedDocuments
-from llmctl.objectives.masked_lm import JUDGED_ROUND, MaskedLM
+from llmctl.objectives.masked_lm import MaskedLM
 from llmctl.objectives.rows import rows_of
 from llmctl.objectives.sentence_pairs import FOLLOWS, SentencePairs
+from llmctl.objectives.text import JUDGED_ROUND
 from llmctl.progress import SILENT
 from tests import tiny
 
