@@ -17,6 +17,7 @@ DEFAULT_ARCHITECTURE = "llama"
 # objective of pretraining -> the architecture that is made where none is asked for
 DEFAULT_ARCHITECTURES = {
     "clm": DEFAULT_ARCHITECTURE,
+    "rclm": DEFAULT_ARCHITECTURE,
     "mlm": "bert",
     "mlm+nsp": "bert",
     "mlm+sop": "albert",

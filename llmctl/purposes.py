@@ -17,6 +17,7 @@ from llmctl.recipe import suggestion
 # objective -> the Auto class of its models
 MODEL_CLASSES = {
     "clm": "AutoModelForCausalLM",
+    "rclm": "AutoModelForCausalLM",
     "mlm": "AutoModelForMaskedLM",
     "mlm+nsp": "AutoModelForPreTraining",
     "mlm+sop": "AutoModelForPreTraining",
@@ -26,6 +27,8 @@ MODEL_CLASSES = {
     "token_classification": "AutoModelForTokenClassification",
     "question_answering": "AutoModelForQuestionAnswering",
 }
+READS_BACKWARDS = "reads_backwards"
+"""What ``config.json`` says of a model that was trained by objective ``rclm``: each text is to be reversed for it."""
 
 
 class _Purpose(NamedTuple):

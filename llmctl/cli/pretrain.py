@@ -22,8 +22,9 @@ def _run(config: PretrainConfig, console: "Console") -> None:
     ]
     console.result(result.to_json(), f"{table(['validation', result.run], rows)}\n{result.kept}")
     console.hint("judge it:", f"llmctl eval {result.run}")
-    if result.objective == "clm":
+    if result.objective in ("clm", "rclm"):
         prompt = "Once upon a time" if config.data.startswith("builtin:stories") else "The"
+        prompt = prompt if result.objective == "clm" else " the end."
         console.hint("let it write:", f'llmctl generate "{prompt}" --model {result.run}')
         return
     if result.objective != "seq2seq":

@@ -68,10 +68,10 @@ class TokenizerInspectConfig(TextData):
 class PretrainConfig(TextData, ModelShape, ModelSource, TokenizerTraining, Training, RunPlace):
     """``llmctl pretrain``."""
 
-    objective: Literal["clm", "mlm", "mlm+nsp", "mlm+sop", "seq2seq"] = model_option(
+    objective: Literal["clm", "rclm", "mlm", "mlm+nsp", "mlm+sop", "seq2seq"] = model_option(
         "clm",
-        "what is learnt; clm: the next token, mlm: hidden tokens, nsp: also whether passages follow each other, "
-        "sop: also their order, seq2seq: what gaps hold",
+        "what is learnt; clm: the next token, rclm: the one before, mlm: hidden tokens, nsp: also whether passages "
+        "follow each other, sop: also their order, seq2seq: what gaps hold",
     )
     tokenizer: Name | None = tokenizer_option(
         None,
@@ -84,6 +84,10 @@ class PretrainConfig(TextData, ModelShape, ModelSource, TokenizerTraining, Train
         None,
         "let examples run over the borders of documents; without, each document begins one",
         default_text="where documents are longer than block_size",
+    )
+    intra_document_masking: bool = data_option(
+        False,
+        "let a token of a packed block see its own document alone, with positions that begin anew (clm, rclm)",
     )
     mlm_probability: Fraction = examples_option(0.15, "share of the tokens that is hidden (mlm, seq2seq)")
     masking: Literal["token", "whole_word", "span"] = examples_option(

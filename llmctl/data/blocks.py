@@ -60,11 +60,15 @@ class Blocks:
     Args:
         documents: the stream.
         block_size: tokens in a block.
+        restart: give positions that begin anew with each document. What predicts a document's first token is its
+            position 0, as it is when a text is scored or written: its prefix, else the end of the document before.
     """
 
-    def __init__(self, documents: TokenizedDocuments, block_size: int) -> None:
+    def __init__(self, documents: TokenizedDocuments, block_size: int, *, restart: bool = False) -> None:
         self.tokens = documents.tokens
         self.block_size = block_size
+        before = 1 if documents.suffix_length and not documents.prefix_length else 0
+        self.begins = np.append(0, documents.ends[:-1] - before) if restart else None
 
     @property
     def num_tokens(self) -> int:
@@ -79,7 +83,7 @@ class Blocks:
         return -(-(len(self.tokens) - 1) // self.block_size)
 
     def __getitem__(self, index: int) -> "dict[str, Tensor]":
-        """Block ``index``: "input_ids" and "labels", int64 (n,), n at most ``block_size``.
+        """Block ``index``: "input_ids" and "labels", int64 (n,), n at most ``block_size``; "position_ids" if asked for.
 
         ``labels[j]`` is the token after ``input_ids[j]``; -100 only where the stream ends.
         """
@@ -92,7 +96,17 @@ class Blocks:
         if len(window) <= self.block_size:
             window = np.append(window, IGNORED)
         tokens = torch.from_numpy(window)
-        return {"input_ids": tokens[:-1], "labels": tokens[1:]}
+        block = {"input_ids": tokens[:-1], "labels": tokens[1:]}
+        if self.begins is not None:
+            block["position_ids"] = torch.from_numpy(self._positions(start, len(window) - 1))
+        return block
+
+    def _positions(self, start: int, count: int) -> np.ndarray:
+        """How far each token of a block is from the begin of its document, or of the block."""
+        assert self.begins is not None
+        places = np.arange(start, start + count)
+        begins = self.begins[np.searchsorted(self.begins, places, side="right") - 1]
+        return places - np.maximum(begins, start)
 
 
 def tokenize(

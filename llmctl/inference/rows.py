@@ -10,8 +10,9 @@ import torch
 
 from llmctl.config import GenerateConfig
 from llmctl.errors import ConfigError
-from llmctl.inference.text import Detokenizer, StopCutter
+from llmctl.inference.text import Detokenizer, StopCutter, decoded
 from llmctl.limits import check_ids, num_positions
+from llmctl.purposes import READS_BACKWARDS
 
 FinishReason = Literal["eos", "stop", "length"]
 
@@ -31,7 +32,7 @@ class Continuation:
 
     prompt: str
     text: str
-    """Without the prompt."""
+    """Without the prompt; what stands before it where the model reads backwards."""
     num_tokens: int
     """New tokens that the text was made of, without the end-of-text token."""
     finish_reason: FinishReason
@@ -84,6 +85,42 @@ class Row:
         return Continuation(self._prompt, "".join(self._pieces), self._num_tokens, self.finish_reason)
 
 
+class BackwardsRow(Row):
+    """A text in the making whose last token comes first: it is shown when it is whole."""
+
+    def __init__(self, prompt: str, prompt_ids: list[int], tokenizer: Any, **settings: Any) -> None:
+        super().__init__(prompt, prompt_ids, tokenizer, **settings)
+        self._tokenizer = tokenizer
+        self._stop = settings["stop"]
+        self._new_ids: list[int] = []
+
+    def push(self, token: int) -> str:
+        """Take the token before those so far; return the whole text once it is finished, and nothing before."""
+        if self.finish_reason:
+            return ""
+        if token in self.eos:
+            self.finish_reason = "eos"
+        else:
+            self._new_ids.append(token)
+            self._num_tokens += 1
+            if self._num_tokens >= self.limit:
+                self.finish_reason = "length"
+        text = self._text() if self.finish_reason or self._stop else ""
+        found = max((text.rfind(stop) + len(stop) for stop in self._stop if stop in text), default=0)
+        if found:
+            self.finish_reason = "stop"
+        if not self.finish_reason:
+            return ""
+        self._pieces.append(text[found:])
+        return text[found:]
+
+    def _text(self) -> str:
+        """The new text alone; it is decoded before the prompt, which decides about the space between them."""
+        prompt = decoded(self._tokenizer, self.prompt_ids[::-1])
+        whole = decoded(self._tokenizer, self._new_ids[::-1] + self.prompt_ids[::-1])
+        return whole.removesuffix(prompt)
+
+
 def make_rows(
     model: Any,
     tokenizer: Any,
@@ -94,10 +131,12 @@ def make_rows(
     """One row a text: ``num_return_sequences`` for each prompt, one after the other."""
     positions = num_positions(model)
     eos = _eos(model, tokenizer)
+    backwards = getattr(model.config, READS_BACKWARDS, False)
+    kind = BackwardsRow if backwards else Row
     seen: Counter[str] = Counter()
     rows = []
     for prompt in prompts:
-        ids = _encode(tokenizer, prompt)
+        ids = _encode(tokenizer, prompt, backwards=backwards)
         check_ids(model, max(ids) + 1)
         limit = settings.max_new_tokens
         if positions is not None:
@@ -110,13 +149,17 @@ def make_rows(
         for _ in range(settings.num_return_sequences):
             own_seed = _seed(seed, prompt.text, seen[prompt.text])
             seen[prompt.text] += 1
-            row = Row(prompt.text, ids, tokenizer, eos=eos, stop=settings.stop, limit=limit, seed=own_seed)
+            row = kind(prompt.text, ids, tokenizer, eos=eos, stop=settings.stop, limit=limit, seed=own_seed)
             rows.append(row)
     return rows
 
 
-def _encode(tokenizer: Any, prompt: Prompt) -> list[int]:
-    """Tokenize as the tokenizer does by itself, but without what it would put behind the text."""
+def _encode(tokenizer: Any, prompt: Prompt, *, backwards: bool) -> list[int]:
+    """Tokenize as the tokenizer does by itself, but without what it would put behind the text.
+
+    Args:
+        backwards: give the text's own tokens in reverse.
+    """
     if not prompt.text:
         raise ConfigError(_is_empty(prompt))
     text: list[int] = tokenizer(prompt.text, add_special_tokens=False)["input_ids"]
@@ -126,7 +169,7 @@ def _encode(tokenizer: Any, prompt: Prompt) -> list[int]:
         return text
     ids: list[int] = tokenizer(prompt.text)["input_ids"]
     begin = next((i for i in range(len(ids)) if ids[i : i + len(text)] == text), 0)
-    return ids[: begin + len(text)]
+    return ids[:begin] + (text[::-1] if backwards else text)
 
 
 def _is_empty(prompt: Prompt) -> str:

@@ -7,6 +7,12 @@ _REPLACEMENT = "\ufffd"  # what a decoder puts for bytes that are not, or not ye
 _CONTEXT = 8  # prompt tokens that decide how the first new token is joined on
 
 
+def decoded(tokenizer: Any, ids: list[int]) -> str:
+    """The text of tokens as it was, without special tokens."""
+    text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text
+
+
 class Detokenizer:
     """Decodes one token at a time: the pieces joined are the text that all tokens decode to.
 
@@ -39,8 +45,7 @@ class Detokenizer:
         return self._decode(self._ids[self._begin :])[len(shown) :]
 
     def _decode(self, ids: list[int]) -> str:
-        text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        return decoded(self._tokenizer, ids)
 
 
 class StopCutter:

@@ -40,6 +40,7 @@ class Objective(Protocol):
 # name of an objective over plain text -> module of this package, class there
 _TEXT_OBJECTIVES = {
     "clm": ("causal_lm", "CausalLM"),
+    "rclm": ("reversed_lm", "ReversedLM"),
     "mlm": ("masked_lm", "MaskedLM"),
     "mlm+nsp": ("sentence_pairs", "SentencePairs"),
     "mlm+sop": ("sentence_pairs", "SentencePairs"),

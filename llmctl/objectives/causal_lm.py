@@ -10,6 +10,7 @@ from llmctl import inference, models
 from llmctl.data.blocks import Blocks, TokenizedDocuments
 from llmctl.metrics.intervals import Interval
 from llmctl.objectives.next_token import IGNORED, cross_entropy
+from llmctl.objectives.packing import check_packing
 from llmctl.objectives.rows import RowExamples, rows_of
 from llmctl.objectives.text import TextObjective, TextScores, num_targets, padded
 from llmctl.progress import Progress
@@ -37,17 +38,20 @@ class DocumentRows(RowExamples):
 class CausalLM(TextObjective):
     """Documents packed into blocks of ``block_size`` tokens; every token but the stream's first is a target.
 
-    Without packing each document begins a row of its own.
+    Without packing each document begins a row of its own. With ``intra_document_masking`` a token of a block sees its
+    own document alone, by positions that begin anew (Zhao et al., 2024, arXiv:2402.13991).
     """
 
     what = "causal language model"
 
     def check_model(self, model: Any, name: str) -> None:
         models.check_causal(model, name)
+        if self.config.intra_document_masking:
+            check_packing(model, "intra_document_masking")
 
     def training_set(self, features: TokenizedDocuments) -> "Blocks | DocumentRows":
         if self.packs(features):
-            return Blocks(features, self.config.block_size)
+            return Blocks(features, self.config.block_size, restart=self.config.intra_document_masking)
         return DocumentRows(rows_of(features, self.config.block_size, packing=False), features.ends)
 
     def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -56,12 +60,17 @@ class CausalLM(TextObjective):
         The targets are also called ``shift_labels``, as they are shifted already: Trainer counts them as they are.
         """
         labels = padded([example["labels"] for example in examples], IGNORED)
-        inputs = padded([example["input_ids"] for example in examples], 0)
-        return {"input_ids": inputs, "labels": labels, "shift_labels": labels}
+        inputs: dict[str, torch.Tensor] = {
+            name: padded([example[name] for example in examples], 0)
+            for name in ("input_ids", "position_ids")
+            if name in examples[0]
+        }
+        return {**inputs, "labels": labels, "shift_labels": labels}
 
     def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
         """Cross-entropy of every token, given those before it."""
-        logits = model(input_ids=batch["input_ids"], use_cache=False).logits
+        inputs = {name: value for name, value in batch.items() if not name.endswith("labels")}
+        logits = model(**inputs, use_cache=False).logits
         targets = batch["shift_labels"]
         total = cross_entropy(logits, targets)
         return total / (num_items if num_items is not None else num_targets(targets))

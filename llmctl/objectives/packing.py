@@ -64,8 +64,11 @@ def pack(lengths: np.ndarray, size: int) -> list[list[int]]:
     return rows
 
 
-def check_packing(model: Any) -> None:
+def check_packing(model: Any, option: str = "packing") -> None:
     """Refuse a model in which a packed example sees the one before it.
+
+    Args:
+        option: what asked for it.
 
     Raises:
         ConfigError: e.g. Bloom, whose attention knows no positions, or a recurrent model.
@@ -82,6 +85,6 @@ def check_packing(model: Any) -> None:
     model.train(was_training)
     if not torch.allclose(packed.float(), alone.float(), atol=1e-3):
         raise ConfigError(
-            f"packing: in a {model.config.model_type} model conversations of one row would see each other",
-            hint="leave --packing out",
+            f"{option}: in a {model.config.model_type} model the examples of one row would see each other",
+            hint=f"leave --{option.replace('_', '-')} out",
         )

@@ -59,6 +59,10 @@ class TextObjective(ABC):
 
     what: ClassVar[str]
     """What such a model is, as its card says."""
+    reads_backwards: ClassVar[bool] = False
+    """Whether it is given texts in reverse."""
+    remark: ClassVar[str] = ""
+    """What its card says besides, as a paragraph of its own."""
 
     @property
     def model_class(self) -> str:

@@ -6,7 +6,7 @@ from llmctl import runs
 from llmctl.config import FinetuneConfig, PretrainConfig
 from llmctl.errors import ConfigError
 from llmctl.limits import positions_in
-from llmctl.purposes import MODEL_CLASSES, check_architecture, check_saved
+from llmctl.purposes import MODEL_CLASSES, READS_BACKWARDS, check_architecture, check_saved
 
 TrainConfig = PretrainConfig | FinetuneConfig
 
@@ -46,6 +46,11 @@ def check_loaded(config: TrainConfig, objective: str) -> int | None:
     if saved is None:
         return None
     check_saved(found.name, saved, MODEL_CLASSES[objective])
+    if saved.get(READS_BACKWARDS) and objective in ("clm", "chat"):
+        raise ConfigError(
+            f"{found.name} reads text backwards: it cannot learn to go on from it",
+            hint=f"llmctl pretrain --model {found.name} --objective rclm",
+        )
     return positions_in(saved)
 
 

@@ -13,6 +13,7 @@ from llmctl import disk, runs
 from llmctl.config import GenerateConfig
 from llmctl.errors import ConfigError
 from llmctl.progress import Progress
+from llmctl.purposes import READS_BACKWARDS
 from llmctl.workflows.prompts import Asked, as_read, check_given, read_asked
 
 if TYPE_CHECKING:
@@ -153,27 +154,32 @@ def _shown(
     from llmctl import inference
 
     model, tokenizer, count = loaded.model, loaded.tokenizer, config.num_return_sequences
-    before = "" if prompt.rendered else prompt.text
+    before, behind = "" if prompt.rendered else prompt.text, ""
+    if getattr(model.config, READS_BACKWARDS, False):
+        progress.note("the model reads backwards: it writes what comes before the prompt")
+        before, behind = behind, before
     if count == 1:
         pieces = inference.stream(model, tokenizer, prompt, config, seed=seed or 0)
         _tell_seed(config, seed, progress)
-        yield _as_it_comes(pieces, before, write)
+        yield _as_it_comes(pieces, before, behind, write)
         return
     found = inference.generate_batch(model, tokenizer, [prompt], config, seed=seed or 0, progress=progress)
     _tell_seed(config, seed, progress)
     for number, item in enumerate(found, start=1):
         progress.note(f"--- {number} of {count}")
-        write(before + item.text + ("\n\n" if number < count else "\n"))
+        write(before + item.text + behind + ("\n\n" if number < count else "\n"))
         yield item
 
 
-def _as_it_comes(pieces: Generator[str, None, "Continuation"], before: str, write: Write) -> "Continuation":
-    """Write ``before``, when there is something to follow it, and the pieces; return what they came to."""
+def _as_it_comes(
+    pieces: Generator[str, None, "Continuation"], before: str, behind: str, write: Write
+) -> "Continuation":
+    """Write ``before``, when there is something to follow it, the pieces and ``behind``; return what they came to."""
     while True:
         try:
             piece = next(pieces)
         except StopIteration as end:
-            write(before + "\n")
+            write(before + behind + "\n")
             whole: Continuation = end.value
             return whole
         write(before + piece)

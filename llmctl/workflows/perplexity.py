@@ -10,7 +10,7 @@ from llmctl.config import EvalConfig, PretrainConfig, TextData
 from llmctl.errors import ConfigError, RunError
 from llmctl.limits import check_length, positions_in
 from llmctl.progress import Progress
-from llmctl.purposes import MODEL_CLASSES
+from llmctl.purposes import MODEL_CLASSES, READS_BACKWARDS
 from llmctl.recipe import resolve
 from llmctl.workflows.judged import one_split, place_of_scores, read_alike, with_given
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llmctl.objectives.text import TextScores
 
 DEFAULT_MAX_LENGTH = 1024  # for a model that knows no bound
+_CAUSAL = ("clm", "rclm")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def check(config: EvalConfig) -> None:
     root = runs.runs_dir(config.runs_dir)
     found = models.find_source(config.model or str(runs.latest_finished(root).path), root)
     objective = objective_of(found)
-    if objective == "clm":
+    if objective in _CAUSAL:
         hint = f"judge it by its task: llmctl eval {found.name} --task TASK --data FILE"
         heads.check_head(found, "chat", hint=hint)
     elif config.stride:
@@ -92,7 +93,7 @@ def run(config: EvalConfig, *, progress: Progress) -> TextResult:
     recipe = resolve(PretrainConfig, found.run.recipe, {}) if found.run else None
     split, documents, as_trained = _documents(config, recipe, progress)
     progress.note(f"model: {found.name}" + ("" if config.model else " (the newest run)"))
-    score = _score_causal if objective_of(found) == "clm" else _score
+    score = _score_causal if objective_of(found) in _CAUSAL else _score
     scores, details = score(config, found, recipe, documents, progress)
     path = (
         place_of_scores(found.run, split, documents, as_trained=as_trained, progress=progress)
@@ -123,7 +124,9 @@ def objective_of(found: "Source") -> str:
     names = " ".join(config.get("architectures") or [])
     if "ForPreTraining" in names:
         return "mlm+sop" if config.get("model_type") == "albert" else "mlm+nsp"
-    return "mlm" if "ForMaskedLM" in names else "clm"
+    if "ForMaskedLM" in names:
+        return "mlm"
+    return "rclm" if config.get(READS_BACKWARDS) else "clm"
 
 
 def _score_causal(
@@ -136,14 +139,16 @@ def _score_causal(
     """Score every token, given those before it, over windows that overlap."""
     from llmctl import inference, models
     from llmctl.data.blocks import tokenize
+    from llmctl.objectives.reversed_lm import reversed_texts
     from llmctl.objectives.text import TextScores
 
     loaded = models.load_causal_lm(found.name, runs_dir=runs.runs_dir(config.runs_dir), bf16=config.bf16)
     max_length, stride = _window(config, recipe, inference.num_positions(loaded.model))
     progress.note(f"data: {documents.name}: windows of {max_length} tokens, {stride} newly scored in each")
+    features = tokenize(documents, loaded.tokenizer, cache_dir=runs.cache_dir(), progress=progress)
     scores, details = inference.evaluate_documents(
         loaded.model,
-        tokenize(documents, loaded.tokenizer, cache_dir=runs.cache_dir(), progress=progress),
+        reversed_texts(features) if getattr(loaded.model.config, READS_BACKWARDS, False) else features,
         max_length=max_length,
         stride=stride,
         batch_size=config.per_device_eval_batch_size,

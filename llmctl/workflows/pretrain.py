@@ -10,6 +10,7 @@ from llmctl.config import PretrainConfig
 from llmctl.errors import ConfigError, DataError
 from llmctl.limits import check_length
 from llmctl.progress import Progress, many
+from llmctl.purposes import MODEL_CLASSES, READS_BACKWARDS
 from llmctl.runs import RunDir
 from llmctl.workflows import asked_model, train
 from llmctl.workflows.train import Kept, Prepared, Stage, Trained
@@ -26,7 +27,8 @@ CONTINUED_LEARNING_RATE = 1e-4  # of a model that has learnt already
 EVALUATIONS_A_RUN = 5
 # options that not every objective knows
 _OPTIONS_OF_OBJECTIVES = {
-    "packing": ("clm", "mlm", "seq2seq"),
+    "packing": ("clm", "rclm", "mlm", "seq2seq"),
+    "intra_document_masking": ("clm", "rclm"),
     "mlm_probability": ("mlm", "mlm+nsp", "mlm+sop", "seq2seq"),
     "masking": ("mlm", "mlm+nsp", "mlm+sop"),
     "mean_span_length": ("seq2seq",),
@@ -155,6 +157,8 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
 
         set_seed(config.seed)
         model = _model(config, objective, progress)
+        if objective.reads_backwards:
+            setattr(model.config, READS_BACKWARDS, True)
         steps = training.total_steps(config, len(examples))
         amount = _examples_a_step(config) * len(features.tokens) // len(examples)
         progress.note(f"model: {models.describe(model)}")
@@ -246,12 +250,14 @@ def _model(config: PretrainConfig, objective: "TextObjective", progress: Progres
         objective.check_model(model, f"architecture {config.architecture!r}")
         return model
     root = runs.runs_dir(config.runs_dir)
-    if config.objective == "clm":  # has its head, or is damaged; other heads may be new
+    if objective.model_class == MODEL_CLASSES["clm"]:  # has its head, or is damaged; other heads may be new
         model = models.load_for_training(config.model, runs_dir=root)
     else:
         source = models.find_source(config.model, root)
         model = heads.load_with_new_head(source, objective.model_class, {}, progress)
-        objective.check_model(model, config.model)
+    if objective.reads_backwards and not hasattr(model.config, READS_BACKWARDS):
+        progress.warn(f"{config.model} has read text forwards until now")
+    objective.check_model(model, config.model)
     models.check_vocabulary(objective.tokenizer, model, config.model)
     return model
 
@@ -309,7 +315,7 @@ A {objective.what} trained by llmctl ({description}).
 |---|---|
 {scores or "| none | |"}
 
-`llmctl eval {run_dir.path}` adds intervals.
+{objective.remark}`llmctl eval {run_dir.path}` adds intervals.
 
 ```python
 from transformers import {auto_class}, AutoTokenizer

@@ -354,3 +354,23 @@ def test_disk_use_of_stories(tmp_path: Path) -> None:
     (entry,) = (tmp_path / "tokens").iterdir()
     size = sum(path.stat().st_size for path in entry.iterdir() if path.suffix == ".bin")
     assert size == 2 * len(stored.tokens) + 24 * 60
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "expected"),
+    [
+        # the end of a text is what the next one's first token is predicted from
+        (0, 1, [0, 1, 2, 0, 1, 2, 3, 0, 1, 2]),
+        (1, 1, [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]),
+        (0, 0, [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]),
+    ],
+)
+def test_positions_begin_anew_with_each_document(prefix: int, suffix: int, expected: list[int]) -> None:
+    ends = np.array([4, 8, 11])
+    found = TokenizedDocuments(np.arange(11, dtype=np.uint16), ends, ends, ends, prefix, suffix)
+    whole = Blocks(found, 20, restart=True)[0]["position_ids"].tolist()
+    assert whole[:10] == expected
+    cut = Blocks(found, 3, restart=True)
+    assert cut[1]["position_ids"][0] == 0  # a block sees nothing before it
+    assert cut[1]["position_ids"][2] == (whole[5] if whole[3] == 0 else 1)
+    assert "position_ids" not in Blocks(found, 3)[0]

@@ -181,3 +181,26 @@ def test_an_output_that_is_not_a_number(tokenizer: Any, changes: dict[str, Any])
         model.model.norm.weight.fill_(math.nan)
     with pytest.raises(ModelError, match="the model's output is not a number"):
         whole(model, tokenizer, "The", settings(**changes))
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_a_model_that_reads_backwards_writes_what_comes_before(model: Any, adds_bos: bool) -> None:
+    tokenizer = byte_tokenizer(adds_bos=adds_bos)
+    model.config.reads_backwards = True
+    ids = tokenizer("the end", add_special_tokens=False)["input_ids"][::-1]
+    start = [BOS] if adds_bos else []
+    expected = model.generate(
+        torch.tensor([start + ids]), do_sample=False, max_new_tokens=20, pad_token_id=0
+    )[0, len(start + ids) :].tolist()
+    if EOS in expected:
+        expected = expected[: expected.index(EOS)]
+    text = tokenizer.decode(expected[::-1], skip_special_tokens=True)
+    assert whole(model, tokenizer, "the end", settings()) == text
+    assert batch(model, tokenizer, ["the end", "x"], settings())[0].text == text
+
+
+def test_backwards_a_stop_string_cuts_off_what_stands_before_it(model: Any, tokenizer: Any) -> None:
+    model.config.reads_backwards = True
+    text = whole(model, tokenizer, "the end", settings())
+    stop = text[5:7]
+    assert whole(model, tokenizer, "the end", settings(stop=(stop,))) == text[text.rfind(stop) + len(stop) :]

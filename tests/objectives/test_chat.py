@@ -186,7 +186,7 @@ def test_packed_rows_are_worth_what_their_conversations_are() -> None:
 def test_a_family_whose_packed_conversations_would_see_each_other_is_refused() -> None:
     for architecture in ("llama", "gpt2", "gpt_neox"):
         check_packing(new_model(architecture))
-    with pytest.raises(ConfigError, match="packing: in a bloom model conversations of one row"):
+    with pytest.raises(ConfigError, match="packing: in a bloom model the examples of one row"):
         objective(packing=True).prepare(new_model("bloom"))
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,25 @@ def test_what_cannot_be_learnt_is_refused(
     with pytest.raises(kind, match=message):
         pretrain.run(quick(**changes), progress=Watched())
     assert not (places / "runs" / "quick").exists()
+
+
+def test_a_reversed_model_is_judged_writes_and_is_gone_on_with_backwards_only(
+    quick: Any, watched: Watched
+) -> None:
+    config = quick(objective="rclm", intra_document_masking=True, max_steps=20, learning_rate=1e-2)
+    result = pretrain.run(config, progress=watched)
+    assert transformers.AutoConfig.from_pretrained(result.model).reads_backwards
+    assert "reads backwards" in Path(result.run, "README.md").read_text()
+    judged = evaluate.run(EvalConfig(model="quick"), progress=watched).to_json()
+    plain = evaluate.run(EvalConfig(model=result.model, data=config.data), progress=watched).to_json()
+    assert judged["perplexity"]["value"] < plain["perplexity"]["value"] * 3
+    written: list[str] = []
+    generate.run(
+        GenerateConfig(prompt=" ends here.", max_new_tokens=5), progress=watched, write=written.append
+    )
+    assert "".join(written).endswith(" ends here.\n")
+    on = PretrainConfig(data=config.data, model="quick", run_name="on", block_size=config.block_size)
+    with pytest.raises(ConfigError, match="reads text backwards"):
+        pretrain.check(on)
+    again = pretrain.run(replace(on, objective="rclm", max_steps=2), progress=watched)
+    assert transformers.AutoConfig.from_pretrained(again.model).reads_backwards
