@@ -33,6 +33,8 @@ def plain(total_steps: int, done: int, say: Callable[[str], None]) -> Iterator[T
         now = time.monotonic()
         if "eval_loss" in event:
             say(f"step {event['step']:,} of {total_steps:,}: {_evaluation(event)}")
+        elif "sample" in event:
+            say(f"step {event['step']:,} of {total_steps:,}: {_line(event['sample'])}")
         elif "loss" in event and (now - told >= _PLAIN_SECONDS or event["step"] >= total_steps):
             told = now
             say(f"step {event['step']:,} of {total_steps:,}: {_step(event)}, {left(event['step'])}")
@@ -61,6 +63,7 @@ class _Panel:
         self.step = done
         self.line = "starting"
         self.evaluation = ""
+        self.sample = ""
         self.losses: list[float] = []
         self.recent: deque[tuple[float, int]] = deque(maxlen=20)
 
@@ -68,6 +71,8 @@ class _Panel:
         self.step = event["step"]
         if "eval_loss" in event:
             self.evaluation = f"step {event['step']:,}: {_evaluation(event)}"
+        elif "sample" in event:
+            self.sample = _line(event["sample"])
         elif "loss" in event:
             self.losses.append(event["loss"])
             self.line = _step(event)
@@ -86,6 +91,8 @@ class _Panel:
         grid.add_row("train", Text(self.line))
         if self.evaluation:
             grid.add_row("valid", Text(self.evaluation))
+        if self.sample:
+            grid.add_row("text", Text(self.sample, style="italic"))
         if len(self.losses) > 1:
             grid.add_row("loss", Text(curve(self.losses, _CURVE_WIDTH), style="cyan"))
             grid.add_row("", Text(f"{self.losses[0]:.2f} -> {self.losses[-1]:.2f}", style="dim"))
@@ -128,6 +135,10 @@ def _step(event: Mapping[str, Any]) -> str:
         "",
     )
     return f"loss {event['loss']:.3f}, learning rate {event['learning_rate']:.2e}{speed}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _evaluation(event: Mapping[str, Any]) -> str:

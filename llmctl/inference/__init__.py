@@ -5,6 +5,7 @@ from llmctl.inference.generation import generate_batch, stream
 from llmctl.inference.perplexity import Perplexity, evaluate_documents, first_token_context
 from llmctl.inference.rows import Continuation, Prompt
 from llmctl.inference.scoring import Scores, evaluating, score
+from llmctl.inference.text import decoded
 from llmctl.limits import num_positions
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Perplexity",
     "Prompt",
     "Scores",
+    "decoded",
     "evaluate_documents",
     "evaluating",
     "fill",

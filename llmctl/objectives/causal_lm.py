@@ -7,13 +7,16 @@ import numpy as np
 import torch
 
 from llmctl import inference, models
+from llmctl.config import GenerateConfig
 from llmctl.data.blocks import Blocks, TokenizedDocuments
 from llmctl.metrics.intervals import Interval
 from llmctl.objectives.next_token import IGNORED, cross_entropy
 from llmctl.objectives.packing import check_packing
 from llmctl.objectives.rows import RowExamples, rows_of
-from llmctl.objectives.text import TextObjective, TextScores, num_targets, padded
+from llmctl.objectives.text import SAMPLE_TOKENS, TextObjective, TextScores, num_targets, padded
 from llmctl.progress import Progress
+
+_PROMPT_TOKENS = 6  # of a sample
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,17 @@ class CausalLM(TextObjective):
         targets = batch["shift_labels"]
         total = cross_entropy(logits, targets)
         return total / (num_items if num_items is not None else num_targets(targets))
+
+    def sample(self, model: Any, features: TokenizedDocuments) -> str:
+        """The first words of the first document, and how the model goes on from them."""
+        begin = features.prefix_length
+        words = features.tokens[begin : begin + _PROMPT_TOKENS].astype(np.int64)
+        if self.reads_backwards:
+            words = words[::-1]
+        prompt = inference.decoded(self.tokenizer, words.tolist())
+        settings = GenerateConfig(max_new_tokens=SAMPLE_TOKENS)
+        written = "".join(inference.stream(model, self.tokenizer, inference.Prompt(prompt), settings, seed=0))
+        return written + prompt if self.reads_backwards else prompt + written
 
     def judge(
         self, model: Any, features: TokenizedDocuments, *, num_resamples: int, seed: int, progress: Progress

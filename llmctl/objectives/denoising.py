@@ -13,12 +13,20 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from llmctl import inference
 from llmctl.data.blocks import TokenizedDocuments
 from llmctl.errors import ConfigError, ModelError
 from llmctl.objectives.next_token import cross_entropy
 from llmctl.objectives.rows import RowExamples, rows_of
 from llmctl.objectives.seq2seq import logits_of_targets
-from llmctl.objectives.text import IGNORED, TextObjective, TextScores, num_targets, padded
+from llmctl.objectives.text import (
+    IGNORED,
+    SAMPLE_TOKENS,
+    TextObjective,
+    TextScores,
+    num_targets,
+    padded,
+)
 from llmctl.objectives.token_scores import summary
 from llmctl.progress import Progress
 
@@ -159,6 +167,17 @@ class Denoising(TextObjective):
         targets = batch["labels"]
         total = cross_entropy(logits_of_targets(model, batch), targets)
         return total / (num_items if num_items is not None else num_targets(targets))
+
+    def sample(self, model: Any, features: TokenizedDocuments) -> str:
+        """The first row with its gaps, and what the model writes for them."""
+        row = self.training_set(features).rows[0][:SAMPLE_TOKENS]
+        example = self.corrupted(row, np.random.default_rng(self.config.seed))
+        read, wanted = example["input_ids"], example["labels"]
+        with inference.evaluating(model), torch.no_grad():
+            ids = torch.tensor(read[None], device=model.device)
+            written = model.generate(ids, do_sample=False, max_new_tokens=len(wanted) + 1)[0]
+        texts = [self.tokenizer.decode(each).strip() for each in (read, written[1:])]
+        return " -> ".join(texts)
 
     def judge(
         self, model: Any, features: TokenizedDocuments, *, num_resamples: int, seed: int, progress: Progress

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,11 +12,19 @@ import torch
 from accelerate.utils import extract_model_from_parallel
 from torch.nn import functional
 
+from llmctl import inference
 from llmctl.data.blocks import IGNORED, TokenizedDocuments
 from llmctl.errors import ModelError
 from llmctl.objectives.masking import Masking, Vocabulary, disguised, hidden_tokens
 from llmctl.objectives.rows import RowExamples, rows_of
-from llmctl.objectives.text import TextObjective, TextScores, num_targets, padded
+from llmctl.objectives.text import (
+    JUDGED_ROUND,
+    SAMPLE_TOKENS,
+    TextObjective,
+    TextScores,
+    num_targets,
+    padded,
+)
 from llmctl.objectives.token_scores import summary
 from llmctl.progress import Progress
 
@@ -93,6 +102,10 @@ class MaskedLM(TextObjective):
             rows_of(features, self.config.block_size, packing=self.packs(features)), self.masker
         )
 
+    def judged_set(self, features: TokenizedDocuments) -> Any:
+        """As :meth:`training_set`, of what may be too little to learn from."""
+        return self.training_set(features)
+
     def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Rows of a batch, padded to its longest; an attention mask is there only where there is padding."""
         lengths = torch.tensor([len(example["input_ids"]) for example in examples])
@@ -110,11 +123,32 @@ class MaskedLM(TextObjective):
         total = functional.cross_entropy(logits.float(), targets, reduction="sum")
         return total / (num_items if num_items is not None else num_targets(batch["labels"]))
 
+    def sample(self, model: Any, features: TokenizedDocuments) -> str:
+        """The first row with what the model puts for its hidden tokens: ``[right]``, ``[wrong, not right]``."""
+        batch = self.collate([self.judged_set(features)[JUDGED_ROUND, 0]])
+        batch = {name: value.to(model.device) for name, value in batch.items()}
+        with inference.evaluating(model), torch.no_grad():
+            found = iter(self.found(model, batch).tolist())
+        shown = []
+        for token, hidden in zip(batch["input_ids"][0].tolist(), batch["labels"][0].tolist(), strict=True):
+            if hidden == IGNORED:
+                shown.append(token)
+                continue
+            names = [inference.decoded(self.tokenizer, [each]).strip() for each in (next(found), hidden)]
+            shown.append(" [" + ", not ".join(dict.fromkeys(names)) + "] ")
+        runs = groupby(shown[:SAMPLE_TOKENS], key=lambda item: isinstance(item, str))
+        parts = ("".join(run) if told else inference.decoded(self.tokenizer, list(run)) for told, run in runs)
+        return " ".join("".join(parts).split())
+
+    def found(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The likeliest tokens (M,) for the M hidden ones of a batch."""
+        return logits_of_hidden(model, batch)[0].argmax(dim=-1)
+
     def judge(
         self, model: Any, features: TokenizedDocuments, *, num_resamples: int, seed: int, progress: Progress
     ) -> TextScores:
         """``loss``, ``perplexity`` and ``masked_accuracy`` of tokens hidden by masks that are always the same."""
-        examples = self.training_set(features)
+        examples = self.judged_set(features)
         sums = np.zeros((len(examples), 3))
         for chosen, batch in self.judged(model, examples, "rows", progress):
             sums[chosen] = sums_of_hidden(*logits_of_hidden(model, batch), batch["labels"])

@@ -120,12 +120,12 @@ class SentencePairs(MaskedLM):
         return sentence_endings(self.tokenizer)
 
     def training_set(self, features: TokenizedDocuments) -> PairRows:
-        examples = self._pairs(features)
+        examples = self.judged_set(features)
         if not self.swapped and examples.passages.num_documents < 2:
             raise self._too_few(examples.passages, features)
         return examples
 
-    def _pairs(self, features: TokenizedDocuments) -> PairRows:
+    def judged_set(self, features: TokenizedDocuments) -> PairRows:
         length = self.config.block_size
         passages = passages_of(features, self.endings, length - 3)
         if not len(passages):
@@ -156,11 +156,14 @@ class SentencePairs(MaskedLM):
         count = num_targets(batch["labels"])
         return found * count / (num_items if num_items is not None else count)
 
+    def found(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self._logits(model, batch)[0].argmax(dim=-1)
+
     def judge(
         self, model: Any, features: TokenizedDocuments, *, num_resamples: int, seed: int, progress: Progress
     ) -> TextScores:
         """As a masked model's, and the loss and accuracy of the second question."""
-        examples = self._pairs(features)
+        examples = self.judged_set(features)
         hidden, pairs = np.zeros((len(examples), 3)), np.ones((len(examples), 3))
         for chosen, batch in self.judged(model, examples, "pairs", progress):
             logits, targets, answers = self._logits(model, batch)

@@ -24,6 +24,8 @@ from llmctl.purposes import MODEL_CLASSES
 _LONG_DOCUMENTS = 0.05
 JUDGED_ROUND = 2**31 - 1
 """The round whose masks and gaps a model is judged by: no training comes so far."""
+SAMPLE_TOKENS = 40
+"""How much a person is shown while a model learns."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,13 @@ class TextObjective(ABC):
         progress: Progress,
     ) -> TextScores:
         """Score a model, with intervals."""
+
+    @abstractmethod
+    def sample(self, model: Any, features: TokenizedDocuments) -> str:
+        """What a model does with the beginning of a text, for a person to read while it learns.
+
+        It depends on the model alone, and draws nothing from the random streams of the training.
+        """
 
     def judged(
         self, model: Any, examples: Any, unit: str, progress: Progress

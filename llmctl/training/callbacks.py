@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback
 
 from llmctl.errors import ModelError, RunError
@@ -34,15 +35,24 @@ class Recorder(TrainerCallback):
 
     Speed is measured over training steps alone: evaluations and saves are left out. ``seconds`` counts from
     ``began`` on the monotonic clock.
+
+    Args:
+        sample: given the model, what a person reads beside the scores of an evaluation.
     """
 
     def __init__(
-        self, path: Path, tell: Callable[[Mapping[str, Any]], None], plan: Plan, began: float
+        self,
+        path: Path,
+        tell: Callable[[Mapping[str, Any]], None],
+        plan: Plan,
+        began: float,
+        sample: Callable[[Any], str] | None,
     ) -> None:
         self.path = path
         self.tell = tell
         self.plan = plan
         self.began = began
+        self.sample = sample
         self._steps = 0
         self._seconds = 0.0
         self._began = 0.0
@@ -67,9 +77,18 @@ class Recorder(TrainerCallback):
             event[f"{self.plan.rate}_per_second"] = round(done / max(self._seconds, 1e-9), 1)
             self._steps, self._seconds = 0, 0.0
         if state.is_world_process_zero:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event) + "\n")
-            self.tell(event)
+            self._record(event)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if self.sample and state.is_world_process_zero:
+            self._record(
+                {"step": state.global_step, "sample": self.sample(extract_model_from_parallel(model))}
+            )
+
+    def _record(self, event: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+        self.tell(event)
 
 
 class StopOnSignal(TrainerCallback):

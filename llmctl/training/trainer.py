@@ -200,6 +200,7 @@ def fit(
     command: str,
     began: float,
     watch: Callable[[int, int], Any],
+    sample: Callable[[Any], str] | None = None,
 ) -> ObjectiveTrainer:
     """Train ``model``, from the run's last checkpoint if it has one; leaves the best weights in it.
 
@@ -207,6 +208,7 @@ def fit(
         began: when the run began on the monotonic clock; of a resumed run as if it had never been interrupted.
         watch: ``Progress.training``: given the number of steps, and how many are done, a context that yields a
             function for events.
+        sample: given the model, a text for a person to read at each evaluation.
 
     Raises:
         StoppedError: a signal ended the training early; a checkpoint is saved.
@@ -224,7 +226,7 @@ def fit(
             args=arguments,
             train_dataset=training,
             validation=validation,
-            callbacks=[Recorder(run.metrics, tell, plan, began), stop],
+            callbacks=[Recorder(run.metrics, tell, plan, began, sample), stop],
         )
         if plan.patience:
             trainer.add_callback(EarlyStoppingCallback(plan.patience))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +175,8 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
             rate="tokens",
             amount=amount * training.num_processes(),
         )
-        return Prepared(tokenizer, objective, model, examples, judged, plan)
+        sample = partial(objective.sample, features=judged) if judged else None
+        return Prepared(tokenizer, objective, model, examples, judged, plan, sample)
 
     def finish(
         self, config: PretrainConfig, ready: Prepared, trained: Trained, progress: Progress

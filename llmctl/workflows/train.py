@@ -37,6 +37,8 @@ class Prepared:
     examples: Any
     validation: Any | None
     plan: "Plan"
+    sample: Callable[[Any], str] | None = None
+    """Given the model, a text for a person to read at each evaluation."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
         command=stage.command,
         began=began,
         watch=progress.training,
+        sample=ready.sample,
     )
     model = trainer.accelerator.unwrap_model(trainer.model)
     models.save(model, ready.tokenizer, run_dir.model)

@@ -38,6 +38,9 @@ def test_a_model_is_trained_judged_and_loads(
     auto_class, accuracies = CASES[objective, architecture]
     assert {"loss", "perplexity"} | accuracies <= result.scores.keys()
     first = next(event["loss"] for event in watched.events if "loss" in event)
+    samples = [event["sample"] for event in watched.events if "sample" in event]
+    assert len(samples) == 2  # one an evaluation
+    assert all(("[" if "mlm" in objective else "<") in sample for sample in samples)
     assert result.scores["loss"] < first
     model, info = getattr(transformers, auto_class).from_pretrained(result.model, output_loading_info=True)
     assert not info["missing_keys"]
@@ -148,6 +151,7 @@ def test_a_reversed_model_is_judged_writes_and_is_gone_on_with_backwards_only(
     result = pretrain.run(config, progress=watched)
     assert transformers.AutoConfig.from_pretrained(result.model).reads_backwards
     assert "reads backwards" in Path(result.run, "README.md").read_text()
+    assert '"sample"' in Path(result.run, "metrics.jsonl").read_text()
     judged = evaluate.run(EvalConfig(model="quick"), progress=watched).to_json()
     plain = evaluate.run(EvalConfig(model=result.model, data=config.data), progress=watched).to_json()
     assert judged["perplexity"]["value"] < plain["perplexity"]["value"] * 3
