@@ -157,7 +157,15 @@ class Training:
     activation_checkpointing: bool = hardware_option(
         False, "recompute activations in the backward pass: less memory, more time"
     )
-    torch_compile: bool = hardware_option(False, "compile the model: a slow start, then faster steps")
+    tf32: bool | None = hardware_option(
+        None, "let float32 matrix products round to TensorFloat-32", default_text="on GPUs that have it"
+    )
+    torch_compile: bool | None = hardware_option(
+        None,
+        "compile the model: a slow start, then faster steps",
+        default_text="on GPUs, for 1,000 steps or more of equal blocks",
+    )
+    use_liger_kernel: bool = hardware_option(False, "use the kernels of the liger-kernel package, for GPUs")
     dataloader_num_workers: CountOrZero = hardware_option(0, "processes that load data", unit="processes")
 
 

@@ -228,14 +228,9 @@ def _loss_function(model: Any, inputs: torch.Tensor) -> LossFunction:
     around a model, are told by a trial: there the model's own forward pass is used.
     """
     device = next(model.parameters()).device
-    trial = inputs[:1, :8].to(device)
+    plain = has_plain_head(model, inputs[:1, :8].to(device))
     decoder, head = model.base_model, model.get_output_embeddings()
-    logits = model(input_ids=trial, use_cache=False).logits
-    plain = False
-    if decoder is not model and head is not None:
-        hidden = getattr(decoder(input_ids=trial, use_cache=False), "last_hidden_state", None)
-        plain = hidden is not None and _same(head(hidden), logits)
-    vocabulary = logits.shape[-1]
+    vocabulary = model.get_input_embeddings().num_embeddings
 
     def by_head(inputs: torch.Tensor, predicts: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         hidden = decoder(input_ids=inputs.to(device), use_cache=False).last_hidden_state[predicts.to(device)]
@@ -253,6 +248,22 @@ def _loss_function(model: Any, inputs: torch.Tensor) -> LossFunction:
         return torch.cat(found)
 
     return by_head if plain else by_forward
+
+
+@torch.no_grad()
+def has_plain_head(model: Any, trial: torch.Tensor) -> bool:
+    """Whether a model is a body and a linear layer over the vocabulary and nothing else, told by a trial.
+
+    Args:
+        trial: (B, L) token ids on the model's device.
+    """
+    body, head = model.base_model, model.get_output_embeddings()
+    if body is model or not isinstance(head, torch.nn.Linear):
+        return False
+    with evaluating(model):
+        logits = model(input_ids=trial, use_cache=False).logits
+        hidden = getattr(body(input_ids=trial, use_cache=False), "last_hidden_state", None)
+        return hidden is not None and _same(head(hidden), logits)
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import extract_model_from_parallel
 
 from llmctl import inference, models
 from llmctl.config import GenerateConfig
 from llmctl.data.blocks import Blocks, TokenizedDocuments
 from llmctl.metrics.intervals import Interval
+from llmctl.objectives.chunked_loss import can_be_chunked, chunked_cross_entropy, hidden_states
 from llmctl.objectives.next_token import IGNORED, cross_entropy
 from llmctl.objectives.packing import check_packing
 from llmctl.objectives.rows import RowExamples, rows_of
@@ -73,9 +75,14 @@ class CausalLM(TextObjective):
     def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
         """Cross-entropy of every token, given those before it."""
         inputs = {name: value for name, value in batch.items() if not name.endswith("labels")}
-        logits = model(**inputs, use_cache=False).logits
         targets = batch["shift_labels"]
-        total = cross_entropy(logits, targets)
+        if can_be_chunked(model):
+            with hidden_states(model) as found:
+                model(**inputs, use_cache=False)
+            head = extract_model_from_parallel(model).get_output_embeddings()
+            total = chunked_cross_entropy(found[0], head.weight, head.bias, targets)
+        else:
+            total = cross_entropy(model(**inputs, use_cache=False).logits, targets)
         return total / (num_items if num_items is not None else num_targets(targets))
 
     def sample(self, model: Any, features: TokenizedDocuments) -> str:

@@ -3,6 +3,7 @@
 from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
 from llmctl.training.plan import Plan, num_processes, steps_an_epoch, total_steps
 from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch
+from llmctl.training.speed import describe, for_this_machine
 from llmctl.training.trainer import (
     ObjectiveTrainer,
     fit,
@@ -20,7 +21,9 @@ __all__ = [
     "StopOnSignal",
     "StoppedError",
     "WithEpoch",
+    "describe",
     "fit",
+    "for_this_machine",
     "last_checkpoint",
     "make_arguments",
     "num_processes",

@@ -19,6 +19,7 @@ class Plan:
         greater_is_better: whether a higher one is.
         rate: what speed is measured in: ``tokens`` or ``samples``.
         amount: so many of them a step, on all processes.
+        equal_shapes: whether all batches but the last have one shape.
         patience: stop after so many evaluations without a better score; ``None``: never.
     """
 
@@ -28,6 +29,7 @@ class Plan:
     greater_is_better: bool
     rate: str
     amount: int
+    equal_shapes: bool = False
     patience: int | None = None
 
 

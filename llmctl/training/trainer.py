@@ -29,7 +29,7 @@ from llmctl.errors import ConfigError
 from llmctl.objectives import Objective
 from llmctl.progress import SILENT
 from llmctl.runs import RunDir
-from llmctl.training import muon
+from llmctl.training import muon, speed
 from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
 from llmctl.training.plan import Plan
 from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch
@@ -124,7 +124,6 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
         config.warmup_steps * plan.steps < 1
     ):  # Trainer would round up, and the first step of a warm-up learns nothing
         given["warmup_steps"] = 0
-    given.setdefault("bf16", torch.cuda.is_available() and torch.cuda.is_bf16_supported())
     given["load_best_model_at_end"] = config.load_best_model_at_end and validated
     if plan.patience and not validated:
         raise ConfigError(
@@ -215,6 +214,7 @@ def fit(
         ModelError: the loss became NaN or infinite.
     """
     arguments = make_arguments(config, run, plan, validated=validation is not None)
+    speed.prepare(model, config)
     stop = StopOnSignal()
     checkpoint = last_checkpoint(run)
     done = step_of(checkpoint) if checkpoint else 0

@@ -67,7 +67,7 @@ def check_tokenizer(config: TrainConfig) -> None:
 
 
 def check_optimiser(config: TrainConfig) -> None:
-    """Refuse an optimiser whose package is not installed.
+    """Refuse an optimiser or kernels whose package is not installed.
 
     Raises:
         ConfigError: saying which package.
@@ -77,21 +77,34 @@ def check_optimiser(config: TrainConfig) -> None:
             f"--optim {config.optim} needs a GPU and a package",
             hint="pip install bitsandbytes, or leave the option out",
         )
+    if config.use_liger_kernel and find_spec("liger_kernel") is None:
+        raise ConfigError(
+            "--use-liger-kernel needs a GPU and a package", hint="pip install liger-kernel, or leave it out"
+        )
 
 
-def check_bf16(config: TrainConfig) -> None:
-    """Refuse bfloat16 where the library would, once all data is encoded.
+def check_hardware(config: TrainConfig) -> None:
+    """Refuse arithmetic that no accelerator here has, where the library would once all data is encoded.
 
     Raises:
-        ConfigError: no accelerator here computes in it.
+        ConfigError: naming the option.
     """
-    if not config.bf16:
-        return
-    from transformers.utils import is_torch_bf16_gpu_available, is_torch_xla_available
+    from transformers.utils import (
+        is_torch_bf16_gpu_available,
+        is_torch_cuda_available,
+        is_torch_tf32_available,
+        is_torch_xla_available,
+    )
 
-    if not (is_torch_bf16_gpu_available() or is_torch_xla_available()):
+    if config.bf16 and not (is_torch_bf16_gpu_available() or is_torch_xla_available()):
         raise ConfigError(
             "--bf16: no GPU here computes in bfloat16", hint="leave it out: processors train in float32"
+        )
+    if config.tf32 and not is_torch_tf32_available():
+        raise ConfigError("--tf32: no GPU here computes in TensorFloat-32", hint="leave it out")
+    if config.use_liger_kernel and not is_torch_cuda_available():
+        raise ConfigError(
+            "--use-liger-kernel: its kernels are for GPUs, and none is here", hint="leave it out"
         )
 
 

@@ -174,6 +174,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
             greater_is_better=False,
             rate="tokens",
             amount=amount * training.num_processes(),
+            equal_shapes=getattr(examples, "lengths", None) is None,
         )
         sample = partial(objective.sample, features=judged) if judged else None
         return Prepared(tokenizer, objective, model, examples, judged, plan, sample)

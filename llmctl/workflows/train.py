@@ -195,7 +195,8 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     config, resumed = _resumed(stage, config)
     began -= resumed.seconds() if resumed else 0.0
     config = stage.settle(config)
-    asked_model.check_bf16(config)
+    if config.bf16 or config.tf32 or config.use_liger_kernel:
+        asked_model.check_hardware(config)
     # First what needs none of the heavy libraries: bad data is answered in an instant.
     splits = stage.load(config, progress)
 
@@ -207,6 +208,10 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
     try:
         ready = stage.prepare(config, run_dir, splits, progress)
+        config = training.for_this_machine(config, ready.plan)
+        progress.note(f"hardware: {training.describe(config)}")
+        if not resumed:
+            disk.write_file(run_dir.recipe, _recipe(stage, config, run_dir))
         training.make_arguments(config, run_dir, ready.plan, validated=ready.validation is not None)
     except BaseException:  # an interruption, too, leaves nothing half made
         if not resumed:
@@ -247,11 +252,13 @@ def _resumed(stage: Stage[ConfigT, Any], config: ConfigT) -> tuple[ConfigT, RunD
 def _create_run(stage: Stage[ConfigT, Any], config: ConfigT, data: dict[str, Any]) -> RunDir:
     place = runs.runs_dir(config.runs_dir)
     name = config.run_name or runs.default_name(stage.command, *stage.name(config))
-    recipe = to_yaml(
-        config, header=f"Repeat this run: llmctl {stage.command} --recipe {place / name / 'recipe.yaml'}"
-    )
     environment = {**runs.describe_environment(stage.command, config.seed), "data": data}
+    recipe = _recipe(stage, config, RunDir(place / name))
     return runs.create(place, name, recipe=recipe, environment=environment)
+
+
+def _recipe(stage: Stage[ConfigT, Any], config: ConfigT, run_dir: RunDir) -> str:
+    return to_yaml(config, header=f"Repeat this run: llmctl {stage.command} --recipe {run_dir.recipe}")
 
 
 def tokenizer_for(
