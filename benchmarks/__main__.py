@@ -17,6 +17,7 @@ NAMES = (
     "tokenizer_training",
     "blocks",
     "training",
+    "masked",
     "perplexity",
     "generation",
     "tinyshakespeare",
