@@ -9,11 +9,12 @@ import difflib
 import re
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from llmctl.config import RunPlace, options
+from llmctl.config.fields import Units
 from llmctl.errors import ConfigError
 
 MAX_RECIPE_BYTES = 1_000_000
@@ -41,6 +42,7 @@ _ELSEWHERE = {
     "lora_rank": ("lora_r",),
     "lr": ("learning_rate",),
     "max_seq_length": ("max_length", "block_size"),
+    "max_time": ("time_limit",),
     "max_tokens": ("max_new_tokens",),
     "name": ("run_name",),
     "optimizer": ("optim",),
@@ -48,6 +50,8 @@ _ELSEWHERE = {
     "rank": ("lora_r",),
     "seq_len": ("max_length", "block_size"),
     "steps": ("max_steps",),
+    "token_budget": ("max_tokens",),
+    "train_tokens": ("max_tokens",),
     "wd": ("weight_decay",),
 }
 
@@ -95,15 +99,17 @@ class Kind:
     choices: tuple[str, ...] = ()
     optional: bool = False
     repeated: bool = False
+    units: Units | None = None
 
 
 def kind_of(annotation: Any) -> Kind:
     """Take a field's annotation apart: ``Annotated``, ``| None``, ``tuple[X, ...]`` and ``Literal``."""
     if get_origin(annotation) is Annotated:
-        return kind_of(get_args(annotation)[0])
+        inner, *marks = get_args(annotation)
+        return replace(kind_of(inner), units=next((mark for mark in marks if isinstance(mark, Units)), None))
     if get_origin(annotation) in (Union, types.UnionType):
         inner = kind_of(next(arg for arg in get_args(annotation) if arg is not type(None)))
-        return Kind(inner.type, inner.choices, optional=True, repeated=inner.repeated)
+        return replace(inner, optional=True)
     if get_origin(annotation) is tuple:
         inner = kind_of(get_args(annotation)[0])
         return Kind(inner.type, inner.choices, repeated=True)
@@ -281,10 +287,14 @@ def _convert(name: str, given: Given, annotation: Any) -> tuple[Any, str | None]
 def _plain_value(scalar: Scalar, kind: Kind) -> Any:
     if kind.type is str:  # words that look like numbers are still words
         return None if scalar.plain and scalar.value is None else scalar.text
+    if kind.units and (number := kind.units.read(scalar.text)) is not None:
+        return number
     return scalar.value
 
 
 def _article(kind: Kind) -> str:
+    if kind.units:
+        return kind.units.kind
     return {int: "a whole number", float: "a number", str: "a word"}.get(kind.type, kind.type.__name__)
 
 

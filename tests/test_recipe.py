@@ -163,3 +163,40 @@ def test_every_field_has_help_and_a_known_panel() -> None:
     for config in (PretrainConfig, GenerateConfig):
         text = to_yaml(config())
         assert text.count("\n# ") >= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("time_limit", "90", 90.0),
+        ("time_limit", "90s", 90.0),
+        ("time_limit", "1h30m", 5400.0),
+        ("time_limit", "1.5H", 5400.0),
+        ("time_limit", "2d 12h", 216_000.0),
+        ("max_tokens", "1e9", 10**9),
+        ("max_tokens", "300M", 300_000_000),
+        ("max_tokens", "1.1B", 1_100_000_000),
+        ("max_tokens", "2k", 2000),
+    ],
+)
+def test_times_and_amounts_have_units(tmp_path: Path, name: str, text: str, value: float) -> None:
+    by_flag = resolve(PretrainConfig, None, flag(name, text))
+    assert getattr(by_flag, name) == value
+    assert type(getattr(by_flag, name)) is type(value)
+    assert resolve(PretrainConfig, write(tmp_path, f"{name}: {text}\n"), {}) == by_flag
+    assert resolve(PretrainConfig, write(tmp_path, to_yaml(by_flag)), {}) == by_flag
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("time_limit", "3 hours", "--time-limit should be a time such as 90s, 30m or 1h30m, found '3 hours'"),
+        ("time_limit", "0m", "--time-limit should be above 0, found 0m"),
+        ("max_tokens", "-3M", "--max-tokens should be a number such as 2e6, 300M or 1.5B, found '-3M'"),
+        ("max_tokens", "1.5", "--max-tokens should be a number such as 2e6, 300M or 1.5B, found '1.5'"),
+    ],
+)
+def test_a_wrong_unit_is_named(name: str, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        resolve(PretrainConfig, None, flag(name, text))
+    assert refused.value.message == message

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import TrainerControl
 
 from llmctl.config import FinetuneConfig
 from llmctl.errors import ConfigError, ModelError
@@ -23,8 +25,11 @@ from llmctl.training import (
     StoppedError,
     fit,
     make_arguments,
+    steps_for_tokens,
     total_steps,
 )
+from llmctl.training.deadline import Deadline
+from llmctl.training.trainer import step_of
 
 # The order of examples
 
@@ -164,7 +169,14 @@ def no_watch(steps: int, done: int) -> AbstractContextManager[Callable[[Mapping[
 
 
 def train(
-    run: RunDir, objective: Fit, *, count: int = 8, watch: Any = no_watch, plan: Any = None, **changes: Any
+    run: RunDir,
+    objective: Fit,
+    *,
+    count: int = 8,
+    watch: Any = no_watch,
+    plan: Any = None,
+    ends: float | None = None,
+    **changes: Any,
 ) -> tuple[Line, ObjectiveTrainer]:
     config, data = settings(**changes), Numbers(count)
     model = Line()
@@ -178,6 +190,7 @@ def train(
         validation=data if objective.scores else None,
         command="finetune",
         began=time.monotonic(),
+        ends=ends,
         watch=watch,
     )
     return model, trainer
@@ -294,3 +307,74 @@ def test_a_signal_finishes_the_step_and_saves(run: RunDir) -> None:
     assert trainer.state.global_step == 16
     order = list(LikeLengths(Numbers(64).lengths, 4, 0))
     assert [index for batch in objective.seen for index in batch] == order[12:], "goes on where it stopped"
+
+
+def test_the_time_limit_ends_the_training_in_time_and_the_next_session_goes_on(run: RunDir) -> None:
+    ends = time.monotonic() + 1.5
+    with pytest.raises(StoppedError, match=r"time limit reached: stopped at step \d+ of 5,000") as stopped:
+        train(run, Fit(), count=20_000, learning_rate=1e-12, ends=ends)
+    assert time.monotonic() < ends + 0.5
+    assert stopped.value.exit_code == 75
+    assert stopped.value.hint == f"go on: llmctl finetune --resume {run.path}"
+    done = max(step_of(path) for path in run.checkpoints.glob("checkpoint-*"))
+    assert done > 1
+    with pytest.raises(StoppedError, match=f"stopped at step {done + 1} "):
+        train(
+            run, Fit(), count=20_000, learning_rate=1e-12, ends=time.monotonic()
+        )  # a session gets on by a step at least
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "save", "last"),
+    [
+        (0.0, 0.0, 10),  # ten steps of ten seconds
+        (0.0, 10.0, 7),  # a save at step 4; 15 seconds stay free for the last one
+        (20.0, 0.0, 7),  # evaluated at step 4; with the next at step 8 it would be too late
+        (0.0, 40.0, 4),
+    ],
+)
+def test_room_is_left_for_evaluating_and_saving(
+    monkeypatch: pytest.MonkeyPatch, evaluation: float, save: float, last: int
+) -> None:
+    """Every fourth step is evaluated and saved."""
+    now = 0.0
+    monkeypatch.setattr("llmctl.training.deadline.time.monotonic", lambda: now)
+    deadline, control = Deadline(100.0), TrainerControl()
+    arguments = SimpleNamespace(eval_strategy="steps")
+    state = SimpleNamespace(global_step=0, eval_steps=4, log_history=[])
+    deadline.on_train_begin(arguments, state, control, model=Line())
+    while not control.should_training_stop:
+        now += 10
+        state.global_step += 1
+        control.should_evaluate = control.should_save = state.global_step % 4 == 0
+        deadline.on_step_end(arguments, state, control)
+        if control.should_evaluate:
+            now += evaluation
+            deadline.on_evaluate(arguments, state, control, metrics={"eval_runtime": evaluation})
+        if control.should_save:
+            now += save
+            deadline.on_save(arguments, state, control)
+    assert state.global_step == last
+    assert deadline.reached
+    assert now <= 100
+
+
+# Steps that a number of tokens takes
+
+
+@pytest.mark.parametrize("wanted", [1, 3, 12, 13, 59, 60, 61, 120, 150, 999])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_tokens_are_counted_in_the_order_in_which_they_are_seen(wanted: int, accumulation: int) -> None:
+    """21 examples of 1 to 5 tokens, 61 together, in six batches of four or fewer an epoch."""
+    config = settings(gradient_accumulation_steps=accumulation)
+    examples: Any = Numbers(21)
+    examples.num_tokens = int(examples.lengths.sum())
+    each: list[int] = []  # tokens of each step
+    for epoch in range(20):
+        order = LikeLengths(examples.lengths, 4, 0)
+        order.set_epoch(epoch)
+        sizes = examples.lengths[list(order)]
+        each += [int(sizes[i : i + 4 * accumulation].sum()) for i in range(0, 21, 4 * accumulation)]
+    steps, seen = steps_for_tokens(config, examples, wanted)
+    assert seen == sum(each[:steps])
+    assert sum(each[: steps - 1]) < wanted <= seen

@@ -16,6 +16,7 @@ from llmctl.config.fields import (
     Positive,
     Schedule,
     Share,
+    Tokens,
     data_option,
     evaluation_option,
     examples_option,
@@ -95,6 +96,12 @@ class PretrainConfig(TextData, ModelShape, ModelSource, TokenizerTraining, Train
     )
     mean_span_length: Positive = examples_option(3.0, "length of a gap, on average (seq2seq)", unit="tokens")
 
+    max_tokens: Tokens | None = training_option(
+        None,
+        "stop after N training tokens: 2e6, 300M, 1.5B; overrides num_train_epochs",
+        unit="tokens",
+        default_text="by num_train_epochs",
+    )
     per_device_train_batch_size: Count = training_option(
         6, "examples a step on each device; small batches learn most from little text", unit="examples"
     )

@@ -1,6 +1,8 @@
 """What a config field is: its type with bounds, its help, its place in ``--help``."""
 
-from dataclasses import MISSING, Field, field, fields
+import re
+from dataclasses import MISSING, Field, dataclass, field, fields
+from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,39 @@ NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
 Share = Annotated[float, Ge(0), Le(1)]
 Name = Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True)
+class Units:
+    """How a number may be written beside digits alone: parts with units, which are summed.
+
+    Attributes:
+        kind: what a message calls such a number, with examples.
+        worth: each unit, and how much it is worth; they are read in either case.
+    """
+
+    kind: str
+    worth: tuple[tuple[str, int], ...]
+
+    def read(self, text: str) -> float | None:
+        """``1h30m`` -> 5400.0; ``None`` where it is not written so."""
+        units = dict(self.worth)
+        part = rf"(\d+(?:\.\d+)?)\s*([{''.join(units)}])"
+        if not re.fullmatch(rf"(?:{part}\s*)+", text.lower()):
+            return None
+        return float(sum(Decimal(number) * units[unit] for number, unit in re.findall(part, text.lower())))
+
+
+Seconds = Annotated[
+    float,
+    Gt(0),
+    Units("a time such as 90s, 30m or 1h30m", (("s", 1), ("m", 60), ("h", 3600), ("d", 86400))),
+]
+Tokens = Annotated[
+    int,
+    Gt(0),
+    Units("a number such as 2e6, 300M or 1.5B", (("k", 10**3), ("m", 10**6), ("b", 10**9), ("t", 10**12))),
+]
 
 
 def option(

@@ -12,6 +12,7 @@ from llmctl.config.fields import (
     Optimiser,
     Positive,
     Schedule,
+    Seconds,
     Share,
     hardware_option,
     logging_option,
@@ -105,6 +106,12 @@ class Training:
         "stop after N optimiser steps; overrides num_train_epochs",
         unit="steps",
         default_text="by num_train_epochs",
+    )
+    time_limit: Seconds | None = training_option(
+        None,
+        "stop in time to have saved after 90s, 30m, 1h30m, ...; each session of a resumed run has it anew",
+        unit="seconds",
+        default_text="none",
     )
     per_device_train_batch_size: Count = training_option(
         3, "examples a step on each device; small batches learn most from little text", unit="examples"

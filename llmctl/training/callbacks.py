@@ -16,18 +16,21 @@ from llmctl.errors import ModelError, RunError
 from llmctl.runs import RunDir
 from llmctl.training.plan import Plan
 
+NOT_FINISHED = 75
+"""The exit code of a training that its time limit ended: EX_TEMPFAIL of sysexits.h, "try again later"."""
+
 
 class StoppedError(RunError):
-    """The training ended early, in order, on a signal; its checkpoint is saved."""
+    """The training ended early, in order, as it was asked to; its checkpoint is saved."""
 
     label = ""
 
-    def __init__(self, step: int, run: RunDir, number: int, command: str) -> None:
+    def __init__(self, what: str, run: RunDir, command: str, *, exit_code: int) -> None:
         super().__init__(
-            f"stopped at step {step}, checkpoint saved in {run.checkpoints}",
+            f"{what}, checkpoint saved in {run.checkpoints}",
             hint=f"go on: llmctl {command} --resume {run.path}",
         )
-        self.exit_code = 128 + number
+        self.exit_code = exit_code
 
 
 class Recorder(TrainerCallback):

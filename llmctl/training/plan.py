@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from accelerate import PartialState
 
 from llmctl.config import Training
+from llmctl.training.sampling import order_of
 
 
 @dataclass(frozen=True)
@@ -47,3 +50,28 @@ def steps_an_epoch(config: Training, num_examples: int) -> int:
     """Optimiser steps of one pass over the examples."""
     batches = math.ceil(num_examples / (config.per_device_train_batch_size * num_processes()))
     return math.ceil(batches / config.gradient_accumulation_steps)
+
+
+def steps_for_tokens(config: Training, examples: Any, wanted: int) -> tuple[int, int]:
+    """The optimiser steps that it takes to see ``wanted`` tokens, and how many those steps see.
+
+    Exact, as the order of the examples is known beforehand; examples that do not tell their ``lengths`` are taken to
+    be equally long.
+
+    Args:
+        examples: with ``num_tokens``, and ``lengths`` where those differ.
+    """
+    each_epoch = steps_an_epoch(config, len(examples))
+    epoch, missing = divmod(wanted, examples.num_tokens)
+    if not missing:
+        return epoch * each_epoch, wanted
+    order = order_of(examples, config.per_device_train_batch_size, config.seed)
+    order.set_epoch(epoch)
+    lengths = getattr(examples, "lengths", None)
+    if lengths is None:
+        lengths = np.full(len(examples), examples.num_tokens / len(examples))
+    seen = np.cumsum(lengths[list(order)])
+    a_step = config.per_device_train_batch_size * config.gradient_accumulation_steps * num_processes()
+    steps = min(int(np.searchsorted(seen, missing)) // a_step + 1, each_epoch)
+    last = min(steps * a_step, len(examples)) - 1
+    return epoch * each_epoch + steps, epoch * examples.num_tokens + round(float(seen[last]))

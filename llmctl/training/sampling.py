@@ -70,6 +70,12 @@ class LikeLengths(Shuffled):
             yield from batch.tolist()
 
 
+def order_of(examples: Any, batch_size: int, seed: int) -> Shuffled:
+    """The order of a training set: batches of like length where the examples tell their ``lengths``."""
+    lengths = getattr(examples, "lengths", None)
+    return Shuffled(len(examples), seed) if lengths is None else LikeLengths(lengths, batch_size, seed)
+
+
 class WithEpoch(Shuffled):
     """The order of another sampler, each index together with its epoch: for examples that differ by epoch."""
 

@@ -4,6 +4,7 @@ Trainer's loop is used as it is. What it does not do is added in one named place
 evaluation, ``metrics.jsonl``, batches of like length, and an orderly end on SIGINT and SIGTERM.
 """
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -30,12 +31,14 @@ from llmctl.objectives import Objective
 from llmctl.progress import SILENT
 from llmctl.runs import RunDir
 from llmctl.training import muon, speed
-from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
+from llmctl.training.callbacks import NOT_FINISHED, Recorder, StopOnSignal, StoppedError
+from llmctl.training.deadline import Deadline
 from llmctl.training.plan import Plan
-from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch
+from llmctl.training.sampling import WithEpoch, order_of
 
 LOGS_A_RUN = 100
 MUON = "muon"
+_OURS = ("time_limit",)  # what ``TrainingArguments`` does not know
 
 
 class ObjectiveTrainer(Trainer):
@@ -78,12 +81,7 @@ class ObjectiveTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[Any] | None:
         """Batches of like length where the examples' lengths differ; the epoch too for examples that change with it."""
         examples: Any = self.train_dataset
-        lengths = getattr(examples, "lengths", None)
-        order = (
-            Shuffled(len(examples), self.args.seed)
-            if lengths is None
-            else LikeLengths(lengths, self.args.train_batch_size, self.args.seed)
-        )
+        order = order_of(examples, self.args.train_batch_size, self.args.seed)
         return WithEpoch(order) if getattr(examples, "changes_by_epoch", False) else order
 
     def evaluate(
@@ -103,7 +101,7 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
     """The ``TrainingArguments`` of a run: the config's own words, and what follows from them.
 
     Args:
-        config: every field that is not ``None`` is passed on under its own name.
+        config: every field that is not ``None`` and that the library knows is passed on under its own name.
         run: its ``checkpoints`` is the output directory.
         plan: see :class:`Plan`.
         validated: whether there is a validation split.
@@ -113,7 +111,8 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
             evaluated that could stop the training early.
     """
     given = {item.name: getattr(config, item.name) for item in fields(Training)}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None and name not in _OURS}
+    given["max_steps"] = plan.steps
     if config.optim == MUON:
         given["optim"] = "adamw_torch_fused"  # the rule of the weights that are no matrices
     given["report_to"] = list(config.report_to) or "none"
@@ -198,6 +197,7 @@ def fit(
     validation: Any | None,
     command: str,
     began: float,
+    ends: float | None,
     watch: Callable[[int, int], Any],
     sample: Callable[[Any], str] | None = None,
 ) -> ObjectiveTrainer:
@@ -205,17 +205,18 @@ def fit(
 
     Args:
         began: when the run began on the monotonic clock; of a resumed run as if it had never been interrupted.
+        ends: when the session's time is over, on the monotonic clock; ``None``: never.
         watch: ``Progress.training``: given the number of steps, and how many are done, a context that yields a
             function for events.
         sample: given the model, a text for a person to read at each evaluation.
 
     Raises:
-        StoppedError: a signal ended the training early; a checkpoint is saved.
+        StoppedError: a signal or the time limit ended the training early; a checkpoint is saved.
         ModelError: the loss became NaN or infinite.
     """
     arguments = make_arguments(config, run, plan, validated=validation is not None)
     speed.prepare(model, config)
-    stop = StopOnSignal()
+    stop, deadline = StopOnSignal(), Deadline(math.inf if ends is None else ends)
     checkpoint = last_checkpoint(run)
     done = step_of(checkpoint) if checkpoint else 0
     with watch(plan.steps, done) as tell, stop.listening():
@@ -226,7 +227,7 @@ def fit(
             args=arguments,
             train_dataset=training,
             validation=validation,
-            callbacks=[Recorder(run.metrics, tell, plan, began, sample), stop],
+            callbacks=[Recorder(run.metrics, tell, plan, began, sample), stop, deadline],
         )
         if plan.patience:
             trainer.add_callback(EarlyStoppingCallback(plan.patience))
@@ -234,6 +235,10 @@ def fit(
             _restore(trainer, checkpoint)
         else:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if stop.number is not None and trainer.state.global_step < plan.steps:
-        raise StoppedError(trainer.state.global_step, run, stop.number, command)
+    step = trainer.state.global_step
+    if stop.number is not None and step < plan.steps:
+        raise StoppedError(f"stopped at step {step:,}", run, command, exit_code=128 + stop.number)
+    if deadline.reached and step < plan.steps:
+        place = f"time limit reached: stopped at step {step:,} of {plan.steps:,}"
+        raise StoppedError(place, run, command, exit_code=NOT_FINISHED)
     return trainer

@@ -160,7 +160,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         model = _model(config, objective, progress)
         if objective.reads_backwards:
             setattr(model.config, READS_BACKWARDS, True)
-        steps = training.total_steps(config, len(examples))
+        steps = _steps(config, examples, progress)
         amount = _examples_a_step(config) * len(features.tokens) // len(examples)
         progress.note(f"model: {models.describe(model)}")
         progress.note(
@@ -221,11 +221,16 @@ def plan(config: PretrainConfig, *, progress: Progress) -> dict[str, int]:
 
 
 def _check_options(config: PretrainConfig) -> None:
-    """Refuse options that the objective would not look at.
+    """Refuse options that contradict each other, or that the objective would not look at.
 
     Raises:
         ConfigError: naming those that would.
     """
+    if config.max_tokens and config.max_steps:
+        raise ConfigError(
+            "--max-tokens and --max-steps both say where the training ends",
+            hint="leave one out (--max-steps null, where a recipe has it)",
+        )
     for name, objectives in _OPTIONS_OF_OBJECTIVES.items():
         if config.objective not in objectives and getattr(config, name) != getattr(PretrainConfig, name):
             raise ConfigError(
@@ -272,6 +277,20 @@ def _check_amount(config: PretrainConfig, tokens: int) -> None:
             f"the training text has {tokens:,} tokens, one block takes {config.block_size:,}",
             hint=f"give more text, or --block-size {max(tokens // 8, 8)}",
         )
+
+
+def _steps(config: PretrainConfig, examples: Any, progress: Progress) -> int:
+    """Optimiser steps of the run; what a number of tokens comes to is told."""
+    from llmctl import training
+
+    if not config.max_tokens:
+        return training.total_steps(config, len(examples))
+    steps, seen = training.steps_for_tokens(config, examples, config.max_tokens)
+    progress.note(
+        f"max_tokens {config.max_tokens:,}: {many(steps, 'step')} see {seen:,} tokens, "
+        f"{seen / examples.num_tokens:.3g} epochs of {examples.num_tokens:,}"
+    )
+    return steps
 
 
 def _judge(ready: Prepared, trained: Trained, progress: Progress) -> dict[str, float]:

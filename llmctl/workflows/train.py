@@ -188,9 +188,9 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     Raises:
         ConfigError, RunError, DataError, ModelError: as :func:`check`, and what only the data or model can tell;
             a new run's directory is then gone again.
-        llmctl.training.StoppedError: a signal ended the training early, with a checkpoint.
+        llmctl.training.StoppedError: a signal or the time limit ended the training early, with a checkpoint.
     """
-    began = time.monotonic()
+    session = began = time.monotonic()
     check(stage, config)
     config, resumed = _resumed(stage, config)
     began -= resumed.seconds() if resumed else 0.0
@@ -227,6 +227,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
         validation=ready.validation,
         command=stage.command,
         began=began,
+        ends=session + config.time_limit if config.time_limit else None,
         watch=progress.training,
         sample=ready.sample,
     )

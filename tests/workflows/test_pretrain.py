@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -263,6 +264,26 @@ def test_steps_are_counted_as_trainer_counts_them(quick: Any, places: Path) -> N
     last = list(runs.open_run("quick", places / "runs").events())[-1]
     assert last["step"] == result.steps
     assert json.loads((places / "runs/quick/environment.json").read_text())["seed"] == 0
+
+
+def test_a_number_of_tokens_is_told_in_steps_and_epochs(quick: Any, places: Path, watched: Any) -> None:
+    result = pretrain.run(quick(max_steps=None, max_tokens=2000, eval_steps=None), progress=watched)
+    told = re.search(r"max_tokens 2,000: (\d+) steps see ([\d,]+) tokens, 0\.\d+ epochs of", watched.all())
+    assert told
+    assert int(told[1]) == result.steps == list(runs.open_run("quick", places / "runs").events())[-1]["step"]
+    assert 2000 <= int(told[2].replace(",", "")) < 2000 + 4 * 64
+    with pytest.raises(ConfigError, match="--max-tokens and --max-steps both say where the training ends"):
+        pretrain.check(quick(run_name="other", max_tokens=2000))
+
+
+def test_a_time_limit_ends_with_an_exit_code_of_its_own(quick: Any, places: Path) -> None:
+    recipe = places / "recipe.yaml"
+    recipe.write_text(to_yaml(quick(time_limit=0.1)))
+    process = start(["pretrain", "--recipe", str(recipe), "--run-name", "cut"])
+    output = process.communicate(timeout=90)[1]
+    assert process.returncode == 75, output
+    assert "time limit reached: stopped at step 1 of 10, checkpoint saved in" in output
+    assert "hint: go on: llmctl pretrain --resume" in output
 
 
 def test_the_learning_rate_follows_optimiser_and_width_and_is_kept_in_the_recipe(
