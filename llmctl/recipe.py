@@ -32,6 +32,8 @@ _WORDS = {
 }
 # What other tools call a field, where the letters alone do not lead to it.
 _ELSEWHERE = {
+    "adam": ("adamw_torch_fused",),
+    "adamw": ("adamw_torch_fused",),
     "alpha": ("lora_alpha",),
     "bs": ("per_device_train_batch_size", "per_device_eval_batch_size", "batch_size"),
     "batch_size": ("per_device_train_batch_size", "per_device_eval_batch_size"),
@@ -41,18 +43,24 @@ _ELSEWHERE = {
     "layers": ("num_hidden_layers",),
     "lora_rank": ("lora_r",),
     "lr": ("learning_rate",),
+    "lr_scheduler": ("lr_scheduler_type",),
     "max_seq_length": ("max_length", "block_size"),
     "max_time": ("time_limit",),
     "max_tokens": ("max_new_tokens",),
+    "min_lr": ("min_lr_rate",),
     "name": ("run_name",),
     "optimizer": ("optim",),
     "output_dir": ("run_name",),
     "rank": ("lora_r",),
+    "schedule_free": ("schedule_free_adamw",),
+    "schedulefree": ("schedule_free_adamw",),
+    "scheduler": ("lr_scheduler_type",),
     "seq_len": ("max_length", "block_size"),
     "steps": ("max_steps",),
     "token_budget": ("max_tokens",),
     "train_tokens": ("max_tokens",),
     "wd": ("weight_decay",),
+    "wsd": ("warmup_stable_decay",),
 }
 
 ConfigT = TypeVar("ConfigT")

@@ -85,8 +85,9 @@ def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         "--weight-decay should be 0 or more, found -2",
         f"{recipe}:1: unknown key 'learnin_rate'; did you mean learning_rate?",
         f"{recipe}:2: seed should be 0 or more, found -1",
-        f"{recipe}:3: lr_scheduler_type should be one of linear, cosine, constant, constant_with_warmup, "
-        "inverse_sqrt, found 'cosin'; did you mean cosine?",
+        f"{recipe}:3: lr_scheduler_type should be one of linear, cosine, cosine_with_min_lr, "
+        "warmup_stable_decay, polynomial, inverse_sqrt, constant, constant_with_warmup, "
+        "found 'cosin'; did you mean cosine?",
         f"{recipe}:4: bf16 should be true or false, found 'yes'",
         f"{recipe}:5: 'seed' is given twice (first on line 2)",
         f"{recipe}:6: report_to should be one of none, all, tensorboard, wandb, mlflow, trackio, found 'x'",

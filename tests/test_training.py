@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import TrainerControl
 
 from llmctl.config import FinetuneConfig
@@ -30,6 +31,7 @@ from llmctl.training import (
 )
 from llmctl.training.deadline import Deadline
 from llmctl.training.trainer import step_of
+from tests import schedule_free
 
 # The order of examples
 
@@ -378,3 +380,61 @@ def test_tokens_are_counted_in_the_order_in_which_they_are_seen(wanted: int, acc
     steps, seen = steps_for_tokens(config, examples, wanted)
     assert seen == sum(each[:steps])
     assert sum(each[: steps - 1]) < wanted <= seen
+
+
+# Schedule-Free
+
+
+FREE: dict[str, Any] = {
+    "optim": "schedule_free_adamw",
+    "learning_rate": 0.01,
+    "warmup_steps": 0.5,
+    "num_train_epochs": 2.0,
+    "eval_steps": 4,
+    "save_steps": 4,
+}
+
+
+def saved_weight(run: RunDir, step: int) -> float:
+    return float(load_file(run.checkpoints / f"checkpoint-{step}" / "model.safetensors")["w"])
+
+
+@pytest.mark.parametrize("best", [True, False])
+def test_schedule_free_is_judged_saved_and_kept_by_its_average(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch, best: bool
+) -> None:
+    schedule_free.at_hand(monkeypatch)
+    objective = Fit([0.5, 0.9, 0.7, 0.6])
+    model, trainer = train(
+        run,
+        objective,
+        count=32,
+        plan={"eval_steps": 4},
+        load_best_model_at_end=best,
+        save_total_limit=9,
+        **FREE,
+    )
+    group = trainer.optimizer.param_groups[0]
+    state = trainer.optimizer.state_dict()["state"][0]
+    assert group["warmup_steps"] == 8, "whole steps: a share would multiply the first rate by its inverse"
+    assert not group["train_mode"]
+    assert objective.weights == [saved_weight(run, step) for step in (4, 8, 12, 16)]
+    assert model.w.item() == objective.weights[1 if best else 3]
+    assert state["z"].item() != objective.weights[3], "the average lags behind"
+
+
+def test_schedule_free_goes_on_where_it_stopped(
+    run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule_free.at_hand(monkeypatch)
+    whole, _ = train(run, Fit(), count=32, **FREE)
+    cut = RunDir(tmp_path / "cut")
+    cut.path.mkdir()
+
+    def watch(steps: int, done: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+        return nullcontext(lambda event: signal.raise_signal(signal.SIGTERM) if event["step"] == 7 else None)
+
+    with pytest.raises(StoppedError, match="stopped at step 8"):
+        train(cut, Fit(), count=32, watch=watch, **FREE)
+    resumed, _ = train(cut, Fit(), count=32, **FREE)
+    assert resumed.w.item() == whole.w.item()

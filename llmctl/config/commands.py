@@ -158,7 +158,9 @@ class FinetuneConfig(
     learning_rate: Positive | None = training_option(
         None, "peak learning rate", default_text="by kind and method, see llmctl tasks"
     )
-    lr_scheduler_type: Schedule = schedule_option("linear")
+    lr_scheduler_type: Schedule | None = schedule_option(
+        default_text="linear; constant with schedule_free_adamw"
+    )
     weight_decay: NonNegative = optimiser_option(0.01, "weight decay of matrices; biases and norms have none")
     adam_beta2: Fraction = optimiser_option(0.999, "decay of Adam's second moment")
     eval_steps: Count | None = logging_option(

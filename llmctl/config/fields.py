@@ -120,6 +120,8 @@ Optimiser = Literal[
     "adamw_torch_fused",
     "adamw_torch",
     "muon",
+    "lion",
+    "schedule_free_adamw",
     "adafactor",
     "sgd",
     "rmsprop",
@@ -132,8 +134,17 @@ Optimiser = Literal[
     "paged_lion_8bit",
     "paged_lion_32bit",
 ]
-Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"]
-schedule_option = partial(optimiser_option, help="how the learning rate decays after its peak")
+Schedule = Literal[
+    "linear",
+    "cosine",
+    "cosine_with_min_lr",
+    "warmup_stable_decay",
+    "polynomial",
+    "inverse_sqrt",
+    "constant",
+    "constant_with_warmup",
+]
+schedule_option = partial(optimiser_option, default=None, help="how the learning rate decays after its peak")
 optim_option = partial(
     optimiser_option,
     help="optimiser; muon makes updates of matrices orthogonal; those of 8 and 32 bits are bitsandbytes's",

@@ -126,9 +126,25 @@ class Training:
     )
     seed: CountOrZero = training_option(0, "seed of the weights, the order of the data and dropout")
 
-    lr_scheduler_type: Schedule = schedule_option("cosine")
+    lr_scheduler_type: Schedule | None = schedule_option(
+        default_text="cosine; constant with schedule_free_adamw"
+    )
     warmup_steps: NonNegative = optimiser_option(
         0.05, "steps of rising learning rate; below 1 a share of all steps", unit="steps"
+    )
+    num_decay_steps: NonNegative | None = optimiser_option(
+        None,
+        "steps of falling learning rate (warmup_stable_decay); below 1 a share of all steps",
+        unit="steps",
+        default_text="0.2",
+    )
+    min_lr_rate: Fraction | None = optimiser_option(
+        None,
+        "share of the peak that the learning rate ends with (cosine_with_min_lr, warmup_stable_decay, polynomial)",
+        default_text="0.1 with cosine_with_min_lr, else 0",
+    )
+    lr_power: Positive | None = optimiser_option(
+        None, "power of the decay (polynomial); 1: linear", default_text="1"
     )
     optim: Optimiser = optim_option("adamw_torch_fused")
     weight_decay: NonNegative = optimiser_option(0.1, "weight decay of matrices; biases and norms have none")

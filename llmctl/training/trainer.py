@@ -33,12 +33,20 @@ from llmctl.runs import RunDir
 from llmctl.training import muon, speed
 from llmctl.training.callbacks import NOT_FINISHED, Recorder, StopOnSignal, StoppedError
 from llmctl.training.deadline import Deadline
+from llmctl.training.lion import Lion
 from llmctl.training.plan import Plan
 from llmctl.training.sampling import WithEpoch, order_of
+from llmctl.training.schedules import schedule_settings
 
 LOGS_A_RUN = 100
 MUON = "muon"
-_OURS = ("time_limit",)  # what ``TrainingArguments`` does not know
+LION = "lion"
+_OURS = (
+    "time_limit",
+    "num_decay_steps",
+    "min_lr_rate",
+    "lr_power",
+)  # what ``TrainingArguments`` does not know
 
 
 class ObjectiveTrainer(Trainer):
@@ -68,7 +76,9 @@ class ObjectiveTrainer(Trainer):
         return (loss, None) if return_outputs else loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Muon, which the library does not know, where it is asked for."""
+        """Muon and Lion, which the library does not know, where they are asked for."""
+        if self.optim == LION:
+            self.optimizer_cls_and_kwargs = (Lion, {"lr": self.args.learning_rate})
         if self.optim == MUON and self.optimizer is None:
             chosen = self.model if model is None else model
             decayed = set(self.get_decay_parameter_names(chosen))
@@ -88,6 +98,7 @@ class ObjectiveTrainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         started = time.perf_counter()
+        self._show_kept_weights()
         with self.accelerator.autocast():
             scores = self.objective.evaluate(self.model, self.eval_dataset, progress=SILENT)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
@@ -95,6 +106,19 @@ class ObjectiveTrainer(Trainer):
         self.log(metrics)
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._show_kept_weights()
+        super()._save_checkpoint(model, trial)
+
+    def _finalize_training(self, *args: Any) -> Any:
+        self._show_kept_weights()
+        return super()._finalize_training(*args)
+
+    def _show_kept_weights(self) -> None:
+        """Schedule-Free trains other weights than those to be judged and kept; each step of training switches back."""
+        if hasattr(self.optimizer, "eval"):
+            self.optimizer.eval()
 
 
 def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool) -> TrainingArguments:
@@ -107,22 +131,19 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
         validated: whether there is a validation split.
 
     Raises:
-        ConfigError: the library refuses a value, ``save_steps`` is no multiple of ``eval_steps``, or nothing is
-            evaluated that could stop the training early.
+        ConfigError: the library refuses a value, ``save_steps`` is no multiple of ``eval_steps``, nothing is
+            evaluated that could stop the training early, or warm-up and decay are longer than the run.
     """
     given = {item.name: getattr(config, item.name) for item in fields(Training)}
     given = {name: value for name, value in given.items() if value is not None and name not in _OURS}
     given["max_steps"] = plan.steps
-    if config.optim == MUON:
-        given["optim"] = "adamw_torch_fused"  # the rule of the weights that are no matrices
+    if config.optim in (MUON, LION):
+        given["optim"] = "adamw_torch_fused"  # with Muon the rule of the weights that are no matrices
     given["report_to"] = list(config.report_to) or "none"
     given.setdefault("eval_steps", plan.eval_steps)
     given.setdefault("save_steps", given["eval_steps"])
     given.setdefault("logging_steps", max(1, plan.steps // LOGS_A_RUN))
-    if (
-        config.warmup_steps * plan.steps < 1
-    ):  # Trainer would round up, and the first step of a warm-up learns nothing
-        given["warmup_steps"] = 0
+    given |= schedule_settings(config, plan.steps)
     given["load_best_model_at_end"] = config.load_best_model_at_end and validated
     if plan.patience and not validated:
         raise ConfigError(

@@ -9,7 +9,7 @@ from llmctl.errors import ConfigError
 from llmctl.limits import check_length
 from llmctl.metrics.names import check_names
 from llmctl.tasks import KINDS, Task, best_metric_of, defaults_of, find_task, metrics_of
-from llmctl.workflows import asked_model
+from llmctl.workflows import asked_model, asked_optimiser
 from llmctl.workflows.train import shape_given
 
 # a new model's architecture where only its size is asked for; encoders of one text are BERTs
@@ -89,6 +89,7 @@ def settled(config: FinetuneConfig) -> FinetuneConfig:
     if scratch:
         architecture = config.architecture or NEW_ARCHITECTURES.get(KINDS[task.kind].objective, "bert")
         config = replace(config, architecture=architecture, model_size=config.model_size or "tiny")
+    adamw = methods.default_learning_rate(config.method, defaults.learning_rate, scratch=bool(scratch))
     return replace(
         config,
         model=None if scratch else config.model or defaults.model,
@@ -99,8 +100,8 @@ def settled(config: FinetuneConfig) -> FinetuneConfig:
         num_train_epochs=config.num_train_epochs or defaults.num_train_epochs,
         per_device_train_batch_size=config.per_device_train_batch_size
         or defaults.per_device_train_batch_size,
-        learning_rate=config.learning_rate
-        or methods.default_learning_rate(config.method, defaults.learning_rate, scratch=bool(scratch)),
+        lr_scheduler_type=asked_optimiser.schedule_of(config),
+        learning_rate=config.learning_rate or asked_optimiser.rate_of(config.optim, adamw),
     )
 
 

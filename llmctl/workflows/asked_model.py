@@ -66,17 +66,12 @@ def check_tokenizer(config: TrainConfig) -> None:
         models.find_source(config.tokenizer, runs.runs_dir(config.runs_dir))
 
 
-def check_optimiser(config: TrainConfig) -> None:
-    """Refuse an optimiser or kernels whose package is not installed.
+def check_kernels(config: TrainConfig) -> None:
+    """Refuse kernels whose package is not installed.
 
     Raises:
         ConfigError: saying which package.
     """
-    if (config.optim or "").endswith("bit") and find_spec("bitsandbytes") is None:
-        raise ConfigError(
-            f"--optim {config.optim} needs a GPU and a package",
-            hint="pip install bitsandbytes, or leave the option out",
-        )
     if config.use_liger_kernel and find_spec("liger_kernel") is None:
         raise ConfigError(
             "--use-liger-kernel needs a GPU and a package", hint="pip install liger-kernel, or leave it out"

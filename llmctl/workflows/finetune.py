@@ -159,7 +159,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         plan = self._plan(config, len(examples), best_metric_of(objective.task))
         progress.note(
             f"training: {many(plan.steps, 'step')} of {many(plan.amount // training.num_processes(), 'example')}, "
-            f"learning rate {config.learning_rate:g}"
+            f"{config.optim}, learning rate {config.learning_rate:g}, {config.lr_scheduler_type}"
         )
         return Prepared(tokenizer, objective, model, examples, validation, plan)
 

@@ -13,7 +13,7 @@ from llmctl.limits import check_length
 from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES, READS_BACKWARDS
 from llmctl.runs import RunDir
-from llmctl.workflows import asked_model, train
+from llmctl.workflows import asked_model, asked_optimiser, train
 from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 
 if TYPE_CHECKING:
@@ -95,16 +95,16 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
     def settle(self, config: PretrainConfig) -> PretrainConfig:
         from llmctl import architectures
 
+        config = replace(config, lr_scheduler_type=asked_optimiser.schedule_of(config))
         if config.model:
-            return replace(
-                config,
-                optim=config.optim or "adamw_torch_fused",
-                learning_rate=config.learning_rate or CONTINUED_LEARNING_RATE,
-            )
+            optim = config.optim or "adamw_torch_fused"
+            rate = asked_optimiser.rate_of(optim, CONTINUED_LEARNING_RATE)
+            return replace(config, optim=optim, learning_rate=config.learning_rate or rate)
         size: Any = config.model_size or architectures.DEFAULT_SIZE
         hidden = config.hidden_size or architectures.SIZES[size][0]
         optim = config.optim or "muon"
-        rate = LEARNING_RATE_MUON / hidden**0.5 if optim == "muon" else LEARNING_RATE_WIDTH / hidden
+        adamw = LEARNING_RATE_WIDTH / hidden
+        rate = LEARNING_RATE_MUON / hidden**0.5 if optim == "muon" else asked_optimiser.rate_of(optim, adamw)
         return replace(
             config,
             architecture=config.architecture or architectures.DEFAULT_ARCHITECTURES[config.objective],
@@ -165,7 +165,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         progress.note(f"model: {models.describe(model)}")
         progress.note(
             f"training: {examples.description}; {many(steps, 'step')} of {amount:,} tokens, "
-            f"{config.optim}, learning rate {config.learning_rate:g}"
+            f"{config.optim}, learning rate {config.learning_rate:g}, {config.lr_scheduler_type}"
         )
         plan = training.Plan(
             steps=steps,

@@ -14,7 +14,7 @@ from llmctl.errors import ConfigError, ModelError, RunError
 from llmctl.progress import SILENT, Progress
 from llmctl.recipe import resolve, to_yaml
 from llmctl.runs import RunDir
-from llmctl.workflows import asked_model
+from llmctl.workflows import asked_model, asked_optimiser
 
 if TYPE_CHECKING:
     from llmctl.data.documents import Documents
@@ -141,7 +141,8 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
             hint="leave them out, or leave --model out to start from scratch",
         )
     asked_model.check_tokenizer(config)
-    asked_model.check_optimiser(config)
+    asked_optimiser.check(config)
+    asked_model.check_kernels(config)
     for tracker in config.report_to:
         if tracker in TRACKERS and find_spec(TRACKERS[tracker]) is None:
             raise ConfigError(
@@ -197,6 +198,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     config = stage.settle(config)
     if config.bf16 or config.tf32 or config.use_liger_kernel:
         asked_model.check_hardware(config)
+    asked_optimiser.check_gpu(config)
     # First what needs none of the heavy libraries: bad data is answered in an instant.
     splits = stage.load(config, progress)
 

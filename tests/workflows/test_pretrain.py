@@ -49,9 +49,9 @@ def test_a_run_holds_all_that_it_should(quick: Any, places: Path) -> None:
     kept = resolve(PretrainConfig, run.recipe, {})
     assert None not in (kept.bf16, kept.tf32, kept.torch_compile), "decided by the hardware"
     undecided = replace(kept, bf16=None, tf32=None, torch_compile=None)
-    assert undecided == quick(run_name=None, architecture="llama", model_size="tiny", optim="muon"), (
-        "complete, but for where it is"
-    )
+    assert undecided == quick(
+        run_name=None, architecture="llama", model_size="tiny", optim="muon", lr_scheduler_type="cosine"
+    ), "complete, but for where it is"
     environment = run.read_environment()
     assert environment["command"] == "pretrain"
     assert {"train", "validation"} <= set(environment["data"])
