@@ -24,6 +24,7 @@ from llmctl.training import (
     ObjectiveTrainer,
     Plan,
     StoppedError,
+    batch_told,
     fit,
     make_arguments,
     steps_for_tokens,
@@ -438,3 +439,40 @@ def test_schedule_free_goes_on_where_it_stopped(
         train(cut, Fit(), count=32, watch=watch, **FREE)
     resumed, _ = train(cut, Fit(), count=32, **FREE)
     assert resumed.w.item() == whole.w.item()
+
+
+# Gradients
+
+
+def test_the_norm_of_the_gradient_is_recorded_and_how_often_it_was_clipped(run: RunDir) -> None:
+    """The gradient of example i is -4 i^2: of 8 examples, one a step, it is above 20 for those from 3 on."""
+    settings: dict[str, Any] = {"per_device_train_batch_size": 1, "learning_rate": 1e-9, "logging_steps": 4}
+    objective = Fit()
+    train(run, objective, max_grad_norm=20.0, **settings)
+    events = [event for event in run.events() if "loss" in event]
+    seen = [batch[0] for batch in objective.seen]
+    for event, part in zip(events, (seen[:4], seen[4:]), strict=True):
+        assert event["grad_norm"] == pytest.approx(4 * part[-1] ** 2, rel=1e-3)
+        assert event["clipped"] == pytest.approx(np.mean([4 * index**2 > 20 for index in part]))
+
+
+def test_nothing_is_called_clipped_where_nothing_is(run: RunDir) -> None:
+    train(run, Fit(), max_grad_norm=0.0)
+    assert all("grad_norm" in event and "clipped" not in event for event in run.events() if "loss" in event)
+
+
+@pytest.mark.parametrize(
+    ("times", "processes", "told"),
+    [
+        (1, 1, "6 examples"),
+        (4, 1, "24 examples (6 at once, 4 times accumulated)"),
+        (1, 2, "12 examples (6 on each of 2 devices)"),
+        (4, 2, "48 examples (6 on each of 2 devices, 4 times accumulated)"),
+    ],
+)
+def test_the_effective_batch_is_told(
+    monkeypatch: pytest.MonkeyPatch, times: int, processes: int, told: str
+) -> None:
+    monkeypatch.setattr("llmctl.training.plan.num_processes", lambda: processes)
+    config = settings(per_device_train_batch_size=6, gradient_accumulation_steps=times)
+    assert batch_told(config) == told

@@ -134,7 +134,9 @@ def _step(event: Mapping[str, Any]) -> str:
         ),
         "",
     )
-    return f"loss {event['loss']:.3f}, learning rate {event['learning_rate']:.2e}{speed}"
+    clipped = f" ({event['clipped']:.0%} clipped)" if event.get("clipped") else ""
+    norm = f", gradient norm {event['grad_norm']:.2f}{clipped}" if "grad_norm" in event else ""
+    return f"loss {event['loss']:.3f}, learning rate {event['learning_rate']:.2e}{norm}{speed}"
 
 
 def _line(text: str) -> str:

@@ -1,7 +1,14 @@
 """Training: the plan, the order of the examples, the Trainer we use, and what happens at its steps."""
 
 from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
-from llmctl.training.plan import Plan, num_processes, steps_an_epoch, steps_for_tokens, total_steps
+from llmctl.training.plan import (
+    Plan,
+    batch_told,
+    examples_a_step,
+    steps_an_epoch,
+    steps_for_tokens,
+    total_steps,
+)
 from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch
 from llmctl.training.speed import describe, for_this_machine
 from llmctl.training.trainer import (
@@ -21,12 +28,13 @@ __all__ = [
     "StopOnSignal",
     "StoppedError",
     "WithEpoch",
+    "batch_told",
     "describe",
+    "examples_a_step",
     "fit",
     "for_this_machine",
     "last_checkpoint",
     "make_arguments",
-    "num_processes",
     "remove_checkpoints",
     "steps_an_epoch",
     "steps_for_tokens",

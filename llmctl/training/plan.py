@@ -8,6 +8,7 @@ import numpy as np
 from accelerate import PartialState
 
 from llmctl.config import Training
+from llmctl.progress import many
 from llmctl.training.sampling import order_of
 
 
@@ -52,6 +53,25 @@ def steps_an_epoch(config: Training, num_examples: int) -> int:
     return math.ceil(batches / config.gradient_accumulation_steps)
 
 
+def examples_a_step(config: Training) -> int:
+    """The effective batch: examples of one optimiser step, on all processes."""
+    return config.per_device_train_batch_size * config.gradient_accumulation_steps * num_processes()
+
+
+def batch_told(config: Training) -> str:
+    """``48 examples (6 on each of 2 devices, 4 times accumulated)``."""
+    each, times, processes = (
+        config.per_device_train_batch_size,
+        config.gradient_accumulation_steps,
+        num_processes(),
+    )
+    told = many(examples_a_step(config), "example")
+    if examples_a_step(config) == each:
+        return told
+    where = f"{each} on each of {processes} devices" if processes > 1 else f"{each} at once"
+    return f"{told} ({where}{f', {times} times accumulated' if times > 1 else ''})"
+
+
 def steps_for_tokens(config: Training, examples: Any, wanted: int) -> tuple[int, int]:
     """The optimiser steps that it takes to see ``wanted`` tokens, and how many those steps see.
 
@@ -71,7 +91,7 @@ def steps_for_tokens(config: Training, examples: Any, wanted: int) -> tuple[int,
     if lengths is None:
         lengths = np.full(len(examples), examples.num_tokens / len(examples))
     seen = np.cumsum(lengths[list(order)])
-    a_step = config.per_device_train_batch_size * config.gradient_accumulation_steps * num_processes()
+    a_step = examples_a_step(config)
     steps = min(int(np.searchsorted(seen, missing)) // a_step + 1, each_epoch)
     last = min(steps * a_step, len(examples)) - 1
     return epoch * each_epoch + steps, epoch * examples.num_tokens + round(float(seen[last]))

@@ -64,6 +64,7 @@ class ObjectiveTrainer(Trainer):
         )
         self.objective = objective
         self.optim = optim
+        self._clipped: list[torch.Tensor] = []
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
 
@@ -93,6 +94,18 @@ class ObjectiveTrainer(Trainer):
         examples: Any = self.train_dataset
         order = order_of(examples, self.args.train_batch_size, self.args.seed)
         return WithEpoch(order) if getattr(examples, "changes_by_epoch", False) else order
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        self._clipped.append(norm > self.args.max_grad_norm)  # a tensor: the device is not waited for
+        return norm
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As Trainer's, with the share of the steps since the last time whose gradients were clipped."""
+        if "grad_norm" in logs and self._clipped:
+            logs["clipped"] = round(float(torch.stack(self._clipped).float().mean()), 3)
+            self._clipped = []
+        super().log(logs, start_time)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"

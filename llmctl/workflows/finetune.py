@@ -156,27 +156,25 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
             progress.note(
                 f"packed: {many(len(features['train']), 'conversation')} in {many(len(examples), 'row')}"
             )
-        plan = self._plan(config, len(examples), best_metric_of(objective.task))
+        complete: Any = config  # settled: nothing that a plan needs is left out
+        plan = self._plan(complete, len(examples), best_metric_of(objective.task))
         progress.note(
-            f"training: {many(plan.steps, 'step')} of {many(plan.amount // training.num_processes(), 'example')}, "
+            f"training: {many(plan.steps, 'step')} of {training.batch_told(complete)}; "
             f"{config.optim}, learning rate {config.learning_rate:g}, {config.lr_scheduler_type}"
         )
         return Prepared(tokenizer, objective, model, examples, validation, plan)
 
-    def _plan(self, config: FinetuneConfig, num_examples: int, best: str) -> Any:
+    def _plan(self, config: Any, num_examples: int, best: str) -> Any:
         from llmctl import training
 
-        complete: Any = config  # settled: nothing that a plan needs is left out
-        assert config.per_device_train_batch_size
-        batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
-        steps = training.total_steps(complete, num_examples)
+        steps = training.total_steps(config, num_examples)
         return training.Plan(
             steps=steps,
-            eval_steps=min(steps, training.steps_an_epoch(complete, num_examples)),
+            eval_steps=min(steps, training.steps_an_epoch(config, num_examples)),
             best=best,
             greater_is_better=greater_is_better(best),
             rate="samples",
-            amount=batch * training.num_processes(),
+            amount=training.examples_a_step(config),
             patience=config.early_stopping_patience,
         )
 

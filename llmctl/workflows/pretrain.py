@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 LEARNING_RATE_WIDTH = 0.6
 LEARNING_RATE_MUON = 0.14
 CONTINUED_LEARNING_RATE = 1e-4  # of a model that has learnt already
-EVALUATIONS_A_RUN = 5
 # options that not every objective knows
 _OPTIONS_OF_OBJECTIVES = {
     "packing": ("clm", "rclm", "mlm", "seq2seq"),
@@ -141,8 +140,9 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
     ) -> Prepared:
         from transformers import set_seed
 
-        from llmctl import models, training
+        from llmctl import models
         from llmctl.objectives import text_objective
+        from llmctl.workflows import steps
 
         models.hide_bars()
         tokenizer = train.tokenizer_for(config, run_dir, lambda: splits["train"], progress)
@@ -160,22 +160,9 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         model = _model(config, objective, progress)
         if objective.reads_backwards:
             setattr(model.config, READS_BACKWARDS, True)
-        steps = _steps(config, examples, progress)
-        amount = _examples_a_step(config) * len(features.tokens) // len(examples)
         progress.note(f"model: {models.describe(model)}")
-        progress.note(
-            f"training: {examples.description}; {many(steps, 'step')} of {amount:,} tokens, "
-            f"{config.optim}, learning rate {config.learning_rate:g}, {config.lr_scheduler_type}"
-        )
-        plan = training.Plan(
-            steps=steps,
-            eval_steps=max(1, steps // EVALUATIONS_A_RUN),
-            best="loss",
-            greater_is_better=False,
-            rate="tokens",
-            amount=amount * training.num_processes(),
-            equal_shapes=getattr(examples, "lengths", None) is None,
-        )
+        usual: Any = self.settle(replace(config, learning_rate=None)).learning_rate
+        plan = steps.plan_steps(config, examples, usual, progress)
         sample = partial(objective.sample, features=judged) if judged else None
         return Prepared(tokenizer, objective, model, examples, judged, plan, sample)
 
@@ -212,7 +199,8 @@ def plan(config: PretrainConfig, *, progress: Progress) -> dict[str, int]:
     if config.model:
         return {}
     parameters = asked_model.count_new(config, config.objective, config.block_size)
-    memory, tokens = asked_model.memory_bytes(parameters), _examples_a_step(config) * config.block_size
+    memory = asked_model.memory_bytes(parameters)
+    tokens = config.per_device_train_batch_size * config.gradient_accumulation_steps * config.block_size
     progress.note(
         f"{parameters:,} parameters with {config.vocab_size:,} tokens; {asked_model.cost(parameters)}; "
         f"at most {tokens:,} tokens a step on one device"
@@ -279,20 +267,6 @@ def _check_amount(config: PretrainConfig, tokens: int) -> None:
         )
 
 
-def _steps(config: PretrainConfig, examples: Any, progress: Progress) -> int:
-    """Optimiser steps of the run; what a number of tokens comes to is told."""
-    from llmctl import training
-
-    if not config.max_tokens:
-        return training.total_steps(config, len(examples))
-    steps, seen = training.steps_for_tokens(config, examples, config.max_tokens)
-    progress.note(
-        f"max_tokens {config.max_tokens:,}: {many(steps, 'step')} see {seen:,} tokens, "
-        f"{seen / examples.num_tokens:.3g} epochs of {examples.num_tokens:,}"
-    )
-    return steps
-
-
 def _judge(ready: Prepared, trained: Trained, progress: Progress) -> dict[str, float]:
     """Read ``model/`` back from disk and score that; it must score what the model in memory scores.
 
@@ -309,10 +283,6 @@ def _judge(ready: Prepared, trained: Trained, progress: Progress) -> dict[str, f
     scores = ready.objective.evaluate(loaded.model, ready.validation, progress=progress)
     train.check_read_back(scores["loss"], ready, trained)
     return scores
-
-
-def _examples_a_step(config: PretrainConfig) -> int:
-    return config.per_device_train_batch_size * config.gradient_accumulation_steps
 
 
 def _card(

@@ -169,6 +169,15 @@ def test_a_pipe_gets_plain_lines() -> None:
     assert lines[-1] == "step 2 of 2: validation loss 2.5, perplexity 12.18"
 
 
+def test_the_norm_of_the_gradient_is_shown_and_how_often_it_was_clipped() -> None:
+    lines: list[str] = []
+    for clipped in (0.0, 0.35):
+        with training_view.plain(2, 0, lines.append) as tell:
+            tell({**EVENTS[0], "grad_norm": 1.234, "clipped": clipped})
+    assert "learning rate 1.00e-03, gradient norm 1.23, 5,000 tokens/s" in lines[0]
+    assert "gradient norm 1.23 (35% clipped), 5,000 tokens/s" in lines[1]
+
+
 def test_time_left_is_told_by_the_steps_of_this_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resumed after 900 of 1,000 steps, 10 more took 20 seconds: 90 take 180."""
     clock = iter([0.0, 20.0, 20.0])

@@ -156,7 +156,7 @@ def test_the_account_before_the_first_step(tune: Any, reviews: Path, watched: Wa
     assert "the same answer for every example would score accuracy 0.5" in told
     assert "trains 14,242 of 14,242 parameters (100.0%)" in told
     assert "the head is new: classifier" in told
-    assert "training: 1 step of 16 examples, learning rate 0.005" in told
+    assert "training: 1 step of 16 examples; adamw_torch_fused, learning rate 0.005, linear" in told
 
 
 def test_a_head_of_another_shape_is_replaced_and_told(

@@ -318,3 +318,18 @@ def test_a_run_that_only_lacks_its_model_is_completed_without_training(quick: An
     assert again.steps == result.steps
     assert again.scores == pytest.approx(result.scores)
     assert (Path(result.model) / "model.safetensors").read_bytes() == kept
+
+
+def test_a_batch_far_from_the_measured_one_is_told_what_rate_goes_with_it(quick: Any, watched: Any) -> None:
+    """240 times 48 tokens a step are five times the 2,304 of the measurement."""
+    far = quick(learning_rate=None, max_steps=1, eval_steps=None, gradient_accumulation_steps=60)
+    pretrain.run(far, progress=watched)
+    assert "1 step of 240 examples (4 at once, 60 times accumulated)" in watched.all()
+    told = re.search(r"for (\d+) times as many the rule of the square root gives ([\d.]+) ", watched.all())
+    assert told
+    assert float(told[2]) == pytest.approx(0.14 / 32**0.5 * float(told[1]) ** 0.5, rel=0.1)
+
+
+def test_a_rate_that_is_asked_for_is_not_commented_on(quick: Any, watched: Any) -> None:
+    pretrain.run(quick(max_steps=1, eval_steps=None, gradient_accumulation_steps=60), progress=watched)
+    assert "rule of the square root" not in watched.all()
