@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 
 def _run(config: FinetuneConfig, console: "Console") -> None:
-    from llmctl.cli import judgement
+    from llmctl.cli import judgement, rate
 
+    if config.find_learning_rate:
+        rate.show(finetune.find_rate(config, progress=console), console)
+        return
     result = finetune.run(config, progress=console)
     text = (
         f"{result.run}: {many(result.steps, 'step')} in {result.seconds:,.0f} s, "

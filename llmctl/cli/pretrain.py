@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 
 
 def _run(config: PretrainConfig, console: "Console") -> None:
+    from llmctl.cli import rate
     from llmctl.cli.console import table
 
+    if config.find_learning_rate:
+        rate.show(pretrain.find_rate(config, progress=console), console)
+        return
     result = pretrain.run(config, progress=console)
     rows = [[name, f"{value:.4f}"] for name, value in result.scores.items()]
     rows += [

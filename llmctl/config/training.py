@@ -201,6 +201,9 @@ class RunPlace:
     resume: Name | None = run_option(
         None, "run (name or path) to go on with from its last checkpoint", path=True
     )
+    find_learning_rate: bool = training_option(
+        False, "only try learning rates in at most 100 steps, and suggest one; nothing is trained or kept"
+    )
     keep_checkpoints: bool = logging_option(
         False, "keep the checkpoints when the run is finished; nothing needs them any more"
     )

@@ -9,6 +9,7 @@ from llmctl.training.plan import (
     steps_for_tokens,
     total_steps,
 )
+from llmctl.training.rates import FALL, HIGHEST, LOWEST, STEPS, RateCurve, rate_curve
 from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch
 from llmctl.training.speed import describe, for_this_machine
 from llmctl.training.trainer import (
@@ -20,9 +21,14 @@ from llmctl.training.trainer import (
 )
 
 __all__ = [
+    "FALL",
+    "HIGHEST",
+    "LOWEST",
+    "STEPS",
     "LikeLengths",
     "ObjectiveTrainer",
     "Plan",
+    "RateCurve",
     "Recorder",
     "Shuffled",
     "StopOnSignal",
@@ -35,6 +41,7 @@ __all__ = [
     "for_this_machine",
     "last_checkpoint",
     "make_arguments",
+    "rate_curve",
     "remove_checkpoints",
     "steps_an_epoch",
     "steps_for_tokens",

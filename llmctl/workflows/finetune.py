@@ -20,6 +20,7 @@ from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
+    from llmctl.workflows.find_rate import RateFound
     from llmctl.workflows.judge import Judgement
 
 # objective -> where a model comes from without the Hub, if not from the encoder builtin:minilm
@@ -59,6 +60,13 @@ def settle(config: FinetuneConfig) -> FinetuneConfig:
 def run(config: FinetuneConfig, *, progress: Progress) -> FinetuneResult:
     """As :func:`llmctl.workflows.train.run`."""
     return train.run(Finetuning(), config, progress=progress)
+
+
+def find_rate(config: FinetuneConfig, *, progress: Progress) -> "RateFound":
+    """As :func:`llmctl.workflows.find_rate.run`."""
+    from llmctl.workflows import find_rate
+
+    return find_rate.run(Finetuning(), config, progress=progress)
 
 
 class Finetuning(Stage[FinetuneConfig, FinetuneResult]):

@@ -19,6 +19,7 @@ from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 if TYPE_CHECKING:
     from llmctl.data.load import Documents
     from llmctl.objectives.text import TextObjective
+    from llmctl.workflows.find_rate import RateFound
 
 # Peak learning rate of a new model, measured at a width of 192. AdamW's falls with the width (arXiv:2203.03466), that
 # of Muon, whose updates grow with the square root of the width, with that root.
@@ -70,6 +71,13 @@ def settle(config: PretrainConfig) -> PretrainConfig:
 def run(config: PretrainConfig, *, progress: Progress) -> TrainResult:
     """As :func:`llmctl.workflows.train.run`."""
     return train.run(Pretraining(), config, progress=progress)
+
+
+def find_rate(config: PretrainConfig, *, progress: Progress) -> "RateFound":
+    """As :func:`llmctl.workflows.find_rate.run`."""
+    from llmctl.workflows import find_rate
+
+    return find_rate.run(Pretraining(), config, progress=progress)
 
 
 class Pretraining(Stage[PretrainConfig, TrainResult]):

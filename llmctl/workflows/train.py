@@ -196,15 +196,10 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     config, resumed = _resumed(stage, config)
     began -= resumed.seconds() if resumed else 0.0
     config = stage.settle(config)
-    if config.bf16 or config.tf32 or config.use_liger_kernel:
-        asked_model.check_hardware(config)
-    asked_optimiser.check_gpu(config)
-    # First what needs none of the heavy libraries: bad data is answered in an instant.
-    splits = stage.load(config, progress)
+    config, splits = load(stage, config, progress)
 
     from llmctl import models, training
 
-    config = stage.fitted(config, progress)
     described = {name: split.describe() for name, split in splits.items()}
     run_dir = resumed or _create_run(stage, config, described)
     progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
@@ -241,6 +236,18 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
         freed = training.remove_checkpoints(run_dir)
         progress.note(f"checkpoints removed, {freed / 1e6:,.1f} MB freed (--keep-checkpoints keeps them)")
     return result
+
+
+def load(
+    stage: Stage[ConfigT, Any], config: ConfigT, progress: Progress
+) -> tuple[ConfigT, Mapping[str, Any]]:
+    """The settled config, completed by what follows from the model, and the splits."""
+    if config.bf16 or config.tf32 or config.use_liger_kernel:
+        asked_model.check_hardware(config)
+    asked_optimiser.check_gpu(config)
+    # First what needs none of the heavy libraries: bad data is answered in an instant.
+    splits = stage.load(config, progress)
+    return stage.fitted(config, progress), splits
 
 
 def _resumed(stage: Stage[ConfigT, Any], config: ConfigT) -> tuple[ConfigT, RunDir | None]:
