@@ -8,7 +8,8 @@ from transformers import TrainerCallback
 
 # What is kept free for the last save, as a multiple of the one before it.
 _ROOM = 1.5
-# Until a save is measured: four bytes a weight, and eight of optimiser state a trained one, onto a slow disk.
+# Until a save is measured: a second, and four bytes a weight and eight of optimiser state a trained one, at so many a
+# second, onto a slow disk.
 _BYTES_A_WEIGHT, _BYTES_A_TRAINED_WEIGHT, _BYTES_A_SECOND = 4, 8, 1e8
 # The first step may compile or warm caches: the longest step counts for less with each that follows.
 _FORGETTING = 0.9
@@ -34,7 +35,7 @@ class Deadline(TrainerCallback):
         weights = list(kwargs["model"].parameters())
         size = _BYTES_A_WEIGHT * sum(weight.numel() for weight in weights)
         size += _BYTES_A_TRAINED_WEIGHT * sum(weight.numel() for weight in weights if weight.requires_grad)
-        self._save = size / _BYTES_A_SECOND
+        self._save = 1.0 + size / _BYTES_A_SECOND
         earlier = [event["eval_runtime"] for event in state.log_history if "eval_runtime" in event]
         self._evaluation = earlier[-1] if earlier else 0.0
         self._mark = time.monotonic()
@@ -46,8 +47,7 @@ class Deadline(TrainerCallback):
             self.reached = control.should_save = control.should_training_stop = True
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._evaluation = kwargs["metrics"]["eval_runtime"]
-        self._passed()
+        self._evaluation = self._passed()
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._save = self._passed()

@@ -8,9 +8,13 @@ from llmctl.config.fields import Schedule
 from llmctl.errors import ConfigError
 
 SCHEDULE_FREE = "schedule_free_adamw"
-# Peak learning rate as a multiple of AdamW's, whose updates are about 0.2 a weight in units of the rate: those of Lion
-# are 1, and those of plain SGD are gradients, which clipping bounds as a whole.
-RATES = {"lion": 0.2, "lion_8bit": 0.2, "lion_32bit": 0.2, "paged_lion_8bit": 0.2, "paged_lion_32bit": 0.2}
+# Peak learning rate as a multiple of AdamW's, whose updates are about 0.2 a weight in units of the rate. Those of Lion
+# are 1; those of plain SGD are the gradients, which clipping bounds as a whole: measured, as RMSprop's, on stories.
+RATES = {
+    **dict.fromkeys(("lion", "lion_8bit", "lion_32bit", "paged_lion_8bit", "paged_lion_32bit"), 0.2),
+    "sgd": 100.0,
+    "rmsprop": 0.3,
+}
 # options that not every schedule reads
 _OPTIONS_OF_SCHEDULES = {
     "num_decay_steps": ("warmup_stable_decay",),
