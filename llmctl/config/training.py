@@ -109,7 +109,7 @@ class Training:
     )
     time_limit: Seconds | None = training_option(
         None,
-        "stop in time to have saved after 90s, 30m, 1h30m, ...; each session of a resumed run has it anew",
+        "stop in time to have saved: seconds, or 30m, 1h30m, ...; each session of a resumed run has it anew",
         unit="seconds",
         default_text="none",
     )
@@ -201,7 +201,7 @@ class RunPlace:
     resume: Name | None = run_option(
         None, "run (name or path) to go on with from its last checkpoint", path=True
     )
-    find_learning_rate: bool = training_option(
+    find_learning_rate: bool = optimiser_option(
         False, "only try learning rates in at most 100 steps, and suggest one; nothing is trained or kept"
     )
     keep_checkpoints: bool = logging_option(

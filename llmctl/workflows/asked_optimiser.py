@@ -13,7 +13,7 @@ SCHEDULE_FREE = "schedule_free_adamw"
 RATES = {
     **dict.fromkeys(("lion", "lion_8bit", "lion_32bit", "paged_lion_8bit", "paged_lion_32bit"), 0.2),
     "sgd": 100.0,
-    "rmsprop": 0.3,
+    "rmsprop": 0.2,
 }
 # options that not every schedule reads
 _OPTIONS_OF_SCHEDULES = {
