@@ -16,6 +16,7 @@ from transformers.trainer_utils import SaveStrategy
 from llmctl.config import Training
 from llmctl.objectives import Objective
 from llmctl.runs import RunDir
+from llmctl.training import speed
 from llmctl.training.plan import Plan
 from llmctl.training.trainer import ObjectiveTrainer, make_arguments
 
@@ -76,7 +77,10 @@ def rate_curve(
         advance: called after each step.
     """
     test = replace(config, learning_rate=LOWEST, logging_steps=1, report_to=(), load_best_model_at_end=False)
-    arguments = make_arguments(test, run, replace(plan, steps=STEPS, patience=None), validated=False)
+    plan = replace(plan, steps=STEPS, patience=None)
+    test = speed.for_this_machine(test, plan)
+    speed.prepare(model, test)
+    arguments = make_arguments(test, run, plan, validated=False)
     arguments.save_strategy = SaveStrategy.NO
     watch = _Watch(advance)
     trainer = _RisingTrainer(
