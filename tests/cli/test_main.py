@@ -186,7 +186,7 @@ def test_completion_lists_commands_options_choices_and_names(llmctl: Run, tmp_pa
     assert complete("llmctl pret", 1).split() == ["pretrain"]
     assert complete("llmctl tokenizer ", 2).split() == ["train", "inspect"]
     assert "--learning-rate" in complete("llmctl pretrain --learning", 2).split()
-    assert complete("llmctl pretrain --lr-scheduler-type cos", 3).split() == ["cosine"]
+    assert complete("llmctl pretrain --lr-scheduler-type inv", 3).split() == ["inverse_sqrt"]
     for run in ("storm", "stories"):
         (tmp_path / "runs" / run).mkdir(parents=True)
         (tmp_path / "runs" / run / "recipe.yaml").write_text("seed: 0\n")
