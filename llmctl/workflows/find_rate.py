@@ -11,7 +11,7 @@ from llmctl.errors import RunError
 from llmctl.progress import Progress
 from llmctl.runs import RunDir
 from llmctl.workflows import train
-from llmctl.workflows.rate_picture import picture
+from llmctl.workflows.rate_picture import draw
 from llmctl.workflows.train import ConfigT, Stage
 
 FOLDER = "learning-rates"  # below that of the runs
@@ -80,7 +80,7 @@ def run(stage: Stage[ConfigT, Any], config: ConfigT, *, progress: Progress) -> R
         rates=curve.rates,
         losses=curve.losses,
         smooth=curve.smooth,
-        files=tuple(str(place / f"{name}{ending}") for ending in (".json", ".svg")),
+        files=tuple(str(place / f"{name}{ending}") for ending in (".json", ".png")),
     )
     _write(found)
     return found
@@ -92,13 +92,10 @@ def _write(found: RateFound) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    texts = (
-        json.dumps(found.to_json(), indent=1) + "\n",
-        picture(found.rates, found.smooth, found.suggestion),
-    )
+    text, picture = (Path(file) for file in found.files)
     try:
-        for file, text in zip(found.files, texts, strict=True):
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-            disk.write_file(Path(file), text)
+        text.parent.mkdir(parents=True, exist_ok=True)
+        disk.write_file(text, json.dumps(found.to_json(), indent=1) + "\n")
+        draw(picture, found.rates, found.smooth, found.suggestion)
     except OSError as error:
         raise RunError(f"{error.filename}: cannot write the curve: {error.strerror}") from error
