@@ -18,6 +18,7 @@ NAMES = (
     "blocks",
     "training",
     "masked",
+    "first_step",
     "perplexity",
     "generation",
     "tinyshakespeare",

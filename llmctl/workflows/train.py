@@ -323,10 +323,8 @@ def check_read_back(loss: float, ready: Prepared, trained: Trained) -> None:
 
 
 def _loss_in_memory(ready: Prepared, trained: Trained) -> float:
-    """As training logged it of the best step, else computed."""
-    state, arguments = trained.trainer.state, trained.trainer.args
-    if arguments.load_best_model_at_end:
-        for event in state.log_history:
-            if event["step"] == state.best_global_step and "eval_loss" in event:
-                return float(event["eval_loss"])
+    """As training logged it of the step whose weights are kept, else computed."""
+    for event in trained.trainer.state.log_history:
+        if event["step"] == trained.kept.step and "eval_loss" in event:
+            return float(event["eval_loss"])
     return ready.objective.evaluate(trained.model, ready.validation, progress=SILENT)["loss"]
