@@ -68,8 +68,7 @@ class Recorder(TrainerCallback):
         self._steps += 1
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        seconds = round(time.monotonic() - self.began, 3)
-        event = {"step": state.global_step, "time": round(time.time(), 3), "seconds": seconds, **logs}
+        event = self._event(state, logs)
         if "loss" in event:
             if not math.isfinite(event["loss"]):
                 raise ModelError(
@@ -84,9 +83,11 @@ class Recorder(TrainerCallback):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         if self.sample and state.is_world_process_zero:
-            self._record(
-                {"step": state.global_step, "sample": self.sample(extract_model_from_parallel(model))}
-            )
+            self._record(self._event(state, {"sample": self.sample(extract_model_from_parallel(model))}))
+
+    def _event(self, state: Any, content: Mapping[str, Any]) -> dict[str, Any]:
+        seconds = round(time.monotonic() - self.began, 3)
+        return {"step": state.global_step, "time": round(time.time(), 3), "seconds": seconds, **content}
 
     def _record(self, event: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
