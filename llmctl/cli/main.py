@@ -39,6 +39,7 @@ def _guarded(arguments: list[str]) -> int:
 
     from llmctl.errors import LlmctlError
 
+    _settle_environment()
     try:
         code = _dispatch(arguments)
         print(end="", flush=True)
@@ -61,6 +62,18 @@ def _guarded(arguments: list[str]) -> int:
             "this is a defect of llmctl, or of a library under it: LLMCTL_DEBUG=1 shows the traceback",
         )
         return 1
+
+
+def _settle_environment() -> None:
+    """Set what the libraries below read from the environment when they are imported."""
+    import os
+
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Threads that wait in a loop take the processor from those that they wait for as soon as anything else runs
+        # beside them: a training with small matrices then takes ten times as long.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if os.environ.get("HF_HUB_OFFLINE") == "":  # peft takes the empty word for a mistake, when it saves
+        del os.environ["HF_HUB_OFFLINE"]
 
 
 def _dispatch(arguments: list[str]) -> int:
