@@ -101,23 +101,24 @@ class Given:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a field takes, read off its annotation."""
+    """What a field takes, read off its annotation; ``alone``: a single one of several stands without its list."""
 
     type: type
     choices: tuple[str, ...] = ()
     optional: bool = False
     repeated: bool = False
     units: Units | None = None
+    alone: bool = False
 
 
 def kind_of(annotation: Any) -> Kind:
-    """Take a field's annotation apart: ``Annotated``, ``| None``, ``tuple[X, ...]`` and ``Literal``."""
+    """Take a field's annotation apart: ``Annotated``, ``| None``, ``X | tuple[X, ...]`` and ``Literal``."""
     if get_origin(annotation) is Annotated:
         inner, *marks = get_args(annotation)
         return replace(kind_of(inner), units=next((mark for mark in marks if isinstance(mark, Units)), None))
     if get_origin(annotation) in (Union, types.UnionType):
-        inner = kind_of(next(arg for arg in get_args(annotation) if arg is not type(None)))
-        return replace(inner, optional=True)
+        *first, inner = (kind_of(arg) for arg in get_args(annotation) if arg is not type(None))
+        return replace(inner, optional=type(None) in get_args(annotation), alone=bool(first))
     if get_origin(annotation) is tuple:
         inner = kind_of(get_args(annotation)[0])
         return Kind(inner.type, inner.choices, repeated=True)
@@ -277,7 +278,7 @@ def _convert(name: str, given: Given, annotation: Any) -> tuple[Any, str | None]
         given = Given((given.value,), given.where)  # type: ignore[arg-type]
     scalars = given.value if isinstance(given.value, tuple) else (given.value,)
     values = [_plain_value(scalar, kind) for scalar in scalars]
-    if not kind.repeated and values[0] is None:
+    if (kind.alone or not kind.repeated) and values == [None]:
         return None, None  # null means "not given"
     for scalar, value in zip(scalars, values, strict=True):
         if isinstance(value, bool) and kind.type is not bool:
@@ -287,7 +288,9 @@ def _convert(name: str, given: Given, annotation: Any) -> tuple[Any, str | None]
     value = tuple(values) if kind.repeated else values[0]
     try:
         config = ConfigDict(allow_inf_nan=False)
-        return TypeAdapter(annotation, config=config).validate_python(value), None
+        several = get_args(annotation)[-1] if kind.alone else annotation
+        checked = TypeAdapter(several, config=config).validate_python(value)
+        return checked[0] if kind.alone and len(checked) == 1 else checked, None
     except ValidationError as error:
         return None, f"{called} {_explain(error, kind, [s.text for s in scalars])}"
 

@@ -146,7 +146,10 @@ def data_flags(config: TextData) -> str:
     """The options that say what text is read and how, as they would be typed again."""
     given = {item.name: getattr(config, item.name) for item in fields(TextData)}
     changed = {key: value for key, value in given.items() if value != getattr(TextData(), key)}
-    return "".join(f" {flag_of(key)} {shlex.quote(str(value))}" for key, value in changed.items())
+    words = {key: value if isinstance(value, tuple) else (value,) for key, value in changed.items()}
+    return "".join(
+        f" {flag_of(key)} {shlex.quote(str(word))}" for key, several in words.items() for word in several
+    )
 
 
 def _as_given(item: Field[Any], value: Any) -> Given:

@@ -20,6 +20,9 @@ def _run(config: PretrainConfig, console: "Console") -> None:
     result = pretrain.run(config, progress=console)
     rows = [[name, f"{value:.4f}"] for name, value in result.scores.items()]
     rows += [
+        [f"loss of {part.source}", f"{part.scores['loss']:.4f}"] for part in result.sources if part.scores
+    ]
+    rows += [
         ["parameters", f"{result.num_parameters:,}"],
         ["steps", f"{result.steps:,}"],
         ["seconds", f"{result.seconds:,.0f}"],
@@ -27,7 +30,7 @@ def _run(config: PretrainConfig, console: "Console") -> None:
     console.result(result.to_json(), f"{table(['validation', result.run], rows)}\n{result.kept}")
     console.hint("judge it:", f"llmctl eval {result.run}")
     if result.objective in ("clm", "rclm"):
-        prompt = "Once upon a time" if config.data.startswith("builtin:stories") else "The"
+        prompt = "Once upon a time" if str(config.data).startswith("builtin:stories") else "The"
         prompt = prompt if result.objective == "clm" else " the end."
         console.hint("let it write:", f'llmctl generate "{prompt}" --model {result.run}')
         return

@@ -32,9 +32,10 @@ class DataSource:
 class TextData(DataSource):
     """Text, and how it becomes documents."""
 
-    data: Name = data_option(
+    data: Name | tuple[Name, ...] = data_option(  # type: ignore[assignment]
         "builtin:stories",
-        "Hub data set (org/name[:subset]), file, folder, glob, or builtin:stories[:SIZE]",
+        "Hub data set (org/name[:subset]), file, folder, glob, or builtin:stories[:SIZE]; repeatable, with a share "
+        "of the training tokens behind each (a.txt:0.7) or behind none",
         path=True,
     )
     sample_by: Literal["document", "paragraph", "line"] = data_option(

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,18 @@ class TokenizedDocuments:
     prefix_length: int
     suffix_length: int
 
+    def part(self, first: int, after: int) -> "TokenizedDocuments":
+        """The documents from number ``first`` on, before number ``after``."""
+        begin, end = (int(self.ends[number - 1]) if number else 0 for number in (first, after))
+        chosen = slice(first, after)
+        return replace(
+            self,
+            tokens=self.tokens[begin:end],
+            ends=self.ends[chosen] - begin,
+            num_bytes=self.num_bytes[chosen],
+            num_words=self.num_words[chosen],
+        )
+
 
 class Blocks:
     """A map-style data set of packed blocks, with borders of documents wherever they fall, without padding.
@@ -73,6 +85,12 @@ class Blocks:
     @property
     def num_tokens(self) -> int:
         return len(self.tokens)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(N,) int64, tokens of the text in each block."""
+        starts = np.arange(0, len(self) * self.block_size, self.block_size)
+        return np.diff(starts, append=len(self.tokens))
 
     @property
     def description(self) -> str:

@@ -5,7 +5,7 @@ import json
 import random
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class Documents:
         fingerprint: hex digest of the text and its borders.
         files: the files they come from; empty for the Hub and built-in text.
         stream: the documents in pieces with arbitrary cuts.
+        parts: of several sources, each one's own documents; empty for a single source.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Documents:
     fingerprint: str
     files: tuple[SourceFile, ...] = field(repr=False)
     stream: Stream = field(repr=False)
+    parts: Mapping[str, "Documents"] = field(default_factory=dict, repr=False)
 
     def pieces(self, max_chars: int = 20_000, marks: str = " \n") -> Iterator[Piece]:
         """The documents, long ones in pieces of up to ``max_chars`` characters.
@@ -74,6 +76,11 @@ class Documents:
             "num_bytes": self.num_bytes,
             "fingerprint": self.fingerprint,
             "files": [{"path": str(file.path.resolve()), "bytes": file.size} for file in self.files],
+            **(
+                {"sources": {name: part.describe() for name, part in self.parts.items()}}
+                if self.parts
+                else {}
+            ),
         }
 
 

@@ -22,8 +22,9 @@ from llmctl.data.documents import (
 )
 from llmctl.data.files import SourceFile, Tell
 from llmctl.data.generated import builtin_texts, code_digest
+from llmctl.data.mixture import check_text, ingredients, joined, title_of
 from llmctl.data.readers import Piece, dataset_documents, read_documents
-from llmctl.data.sources import BuiltinSource, check_source, compression_of, kind_of, resolve
+from llmctl.data.sources import BuiltinSource, compression_of, kind_of, resolve
 from llmctl.data.splits import (
     SPLITS,
     Openers,
@@ -41,7 +42,7 @@ from llmctl.data.splits import (
 from llmctl.errors import DataError
 from llmctl.progress import Progress, many
 
-__all__ = ["check_source", "load_text"]
+__all__ = ["check_text", "load_text"]
 
 
 def load_text(
@@ -51,18 +52,28 @@ def load_text(
 
     "validation" is the source's own split, or ``validation_data``, or held out of the training documents
     (none when ``validation_fraction`` is 0); "test" is there when the source has it. ``max_documents`` is
-    applied to each split as it lies there, so before anything is held out of it.
+    applied to each split as it lies there, so before anything is held out of it. Of several sources each gives
+    its splits, which then stand one behind the other; ``validation_data`` stands in for theirs.
 
     Args:
         wanted: the splits to return, where there are such; the others are not read.
         cache_dir: remembers what was counted, so that the next call with the same data reads nothing.
 
     Raises:
-        ConfigError: as :func:`check_source`; a subset or split that is not there.
+        ConfigError: as :func:`check_text`; a subset or split that is not there.
         DataError: text that cannot be read or is not what it should be.
     """
-    check_source(config)
-    return load_splits(config.data, config, _Loader(config, progress, cache_dir), wanted)
+    check_text(config)
+    found: dict[str, dict[str, Documents]] = {}
+    sources = [source for source, _ in ingredients(config.data)]
+    for source in sources:
+        own = replace(config, data=source)
+        splits = load_splits(source, own, _Loader(own, progress, cache_dir), wanted)
+        if config.validation_data is not None:
+            wanted = set(wanted) - {"validation"}  # it is the same for all
+        for name, documents in splits.items():
+            found.setdefault(name, {})[source] = documents
+    return {name: joined(title_of(config.data), name, parts) for name, parts in found.items()}
 
 
 @dataclass(frozen=True)

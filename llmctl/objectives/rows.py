@@ -52,6 +52,11 @@ class RowExamples:
         return len(self.rows.tokens)
 
     @property
+    def sizes(self) -> np.ndarray:
+        """(N,) int64, tokens of the text in each row."""
+        return np.diff(self.rows.begins, append=len(self.rows.tokens))
+
+    @property
     def description(self) -> str:
         return self.rows.description
 

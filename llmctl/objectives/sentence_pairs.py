@@ -49,8 +49,13 @@ class PairRows:
         return self.passages.lengths + 3
 
     @property
+    def sizes(self) -> np.ndarray:
+        """(N,) int64, tokens of the text in each passage."""
+        return self.passages.lengths
+
+    @property
     def num_tokens(self) -> int:
-        return int(self.passages.lengths.sum())
+        return int(self.sizes.sum())
 
     @property
     def description(self) -> str:

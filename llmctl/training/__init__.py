@@ -1,16 +1,18 @@
 """Training: the plan, the order of the examples, the Trainer we use, and what happens at its steps."""
 
 from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
+from llmctl.training.mixture import Mixture
 from llmctl.training.plan import (
     Plan,
     batch_told,
     examples_a_step,
+    num_processes,
     steps_an_epoch,
     steps_for_tokens,
     total_steps,
 )
 from llmctl.training.rates import FALL, HIGHEST, LOWEST, STEPS, RateCurve, rate_curve
-from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch
+from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch, order_of
 from llmctl.training.speed import describe, for_this_machine
 from llmctl.training.trainer import (
     ObjectiveTrainer,
@@ -26,6 +28,7 @@ __all__ = [
     "LOWEST",
     "STEPS",
     "LikeLengths",
+    "Mixture",
     "ObjectiveTrainer",
     "Plan",
     "RateCurve",
@@ -41,6 +44,8 @@ __all__ = [
     "for_this_machine",
     "last_checkpoint",
     "make_arguments",
+    "num_processes",
+    "order_of",
     "rate_curve",
     "remove_checkpoints",
     "steps_an_epoch",

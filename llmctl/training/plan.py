@@ -87,7 +87,7 @@ def steps_for_tokens(config: Training, examples: Any, wanted: int) -> tuple[int,
         return epoch * each_epoch, wanted
     order = order_of(examples, config.per_device_train_batch_size, config.seed)
     order.set_epoch(epoch)
-    lengths = getattr(examples, "lengths", None)
+    lengths = getattr(order, "lengths", None)  # those of this epoch, where epochs differ
     if lengths is None:
         lengths = np.full(len(examples), examples.num_tokens / len(examples))
     seen = np.cumsum(lengths[list(order)])

@@ -70,10 +70,30 @@ class LikeLengths(Shuffled):
             yield from batch.tolist()
 
 
+class LikeLengthsIn(LikeLengths):
+    """As :class:`LikeLengths`, of examples that are others in each epoch.
+
+    Args:
+        examples: a data set with ``lengths_in(epoch)``.
+    """
+
+    def __init__(self, examples: Any, batch_size: int, seed: int) -> None:
+        super().__init__(examples.lengths_in(0), batch_size, seed)
+        self.examples = examples
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self.lengths = self.examples.lengths_in(epoch)
+
+
 def order_of(examples: Any, batch_size: int, seed: int) -> Shuffled:
     """The order of a training set: batches of like length where the examples tell their ``lengths``."""
     lengths = getattr(examples, "lengths", None)
-    return Shuffled(len(examples), seed) if lengths is None else LikeLengths(lengths, batch_size, seed)
+    if lengths is None:
+        return Shuffled(len(examples), seed)
+    if hasattr(examples, "lengths_in"):
+        return LikeLengthsIn(examples, batch_size, seed)
+    return LikeLengths(lengths, batch_size, seed)
 
 
 class WithEpoch(Shuffled):

@@ -58,14 +58,14 @@ def check(config: EvalConfig) -> None:
         ConfigError, RunError: naming the option or path.
     """
     from llmctl import heads, models
-    from llmctl.data.sources import check_source
+    from llmctl.data.mixture import check_text
 
     if config.stride and config.max_length and config.stride > config.max_length:
         raise ConfigError(
             f"stride {config.stride} is longer than max_length {config.max_length}: tokens would be left out",
             hint=f"--stride {config.max_length}",
         )
-    check_source(_text_data(config, None, {}) if config.data else TextData())
+    check_text(_text_data(config, None, {}) if config.data else TextData())
     root = runs.runs_dir(config.runs_dir)
     found = models.find_source(config.model or str(runs.latest_finished(root).path), root)
     objective = objective_of(found)
@@ -211,12 +211,18 @@ def _documents(
     is scored when it has no validation split of its own, unless a held-out part is asked for by ``split``.
     """
     from llmctl.data.load import load_text
+    from llmctl.data.mixture import title_of
 
     own = recipe if config.data is None else None
     nothing_held_out = {"validation_fraction": 0.0} if config.data and config.split is None else {}
     settings = _text_data(config, own, nothing_held_out)
     split, documents = one_split(
-        load_text, settings, config.split, name=settings.data, own=own is not None, progress=progress
+        load_text,
+        settings,
+        config.split,
+        name=title_of(settings.data),
+        own=own is not None,
+        progress=progress,
     )
     return split, documents, recipe is not None and read_alike(settings, recipe, TextData)
 

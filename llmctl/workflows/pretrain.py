@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
 from llmctl.config import PretrainConfig
+from llmctl.data.mixture import check_text, ingredients
 from llmctl.errors import ConfigError, DataError
 from llmctl.limits import check_length
 from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES, READS_BACKWARDS
 from llmctl.runs import RunDir
-from llmctl.workflows import asked_model, asked_optimiser, train
+from llmctl.workflows import asked_model, asked_optimiser, mixing, train
 from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class TrainResult:
     """What a training left behind.
 
     ``scores`` are those of the model as it was read back from disk: ``loss`` in nats a token, ``perplexity``,
-    ``bits_per_byte``; empty without a validation split.
+    ``bits_per_byte``; empty without a validation split. ``sources`` tells what was seen of each, where there are
+    several.
     """
 
     run: str
@@ -53,6 +55,7 @@ class TrainResult:
     num_parameters: int
     seconds: float
     scores: dict[str, float]
+    sources: tuple[mixing.Seen, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,9 +91,8 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
 
     def check_data(self, config: PretrainConfig) -> None:
         from llmctl.architectures import DEFAULT_ARCHITECTURES
-        from llmctl.data.sources import check_source
 
-        check_source(config)
+        check_text(config)
         _check_options(config)
         if config.model:
             positions = asked_model.check_loaded(config, config.objective)
@@ -141,7 +143,8 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
 
     def name(self, config: PretrainConfig) -> tuple[str, ...]:
         model = config.model or f"{config.architecture}-{config.model_size}"
-        return Path(config.data).stem, Path(model).name
+        data = "+".join(Path(source).stem for source, _ in ingredients(config.data))
+        return data, Path(model).name
 
     def prepare(
         self, config: PretrainConfig, run_dir: RunDir, splits: Mapping[str, Any], progress: Progress
@@ -156,13 +159,12 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         tokenizer = train.tokenizer_for(config, run_dir, lambda: splits["train"], progress)
         objective = text_objective(config, tokenizer)
         objective.check_tokenizer()
-        features = objective.encode(splits["train"], progress=progress)
+        examples = mixing.training_set(config, objective, splits["train"], progress)
         validation = splits.get("validation")
         judged = objective.encode(validation, progress=progress) if validation else None
         if judged is None:
             train.warn_unvalidated(progress)
-        examples = objective.training_set(features)
-        _check_amount(config, len(features.tokens))
+        _check_amount(config, examples.num_tokens)
 
         set_seed(config.seed)
         model = _model(config, objective, progress)
@@ -171,24 +173,29 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         progress.note(f"model: {models.describe(model)}")
         usual: Any = self.settle(replace(config, learning_rate=None)).learning_rate
         plan = steps.plan_steps(config, examples, usual, progress)
+        mixing.tell(config, examples, plan.steps, progress)
         sample = partial(objective.sample, features=judged) if judged else None
-        return Prepared(tokenizer, objective, model, examples, judged, plan, sample)
+        apart = mixing.by_source(validation, judged)
+        return Prepared(tokenizer, objective, model, examples, judged, plan, sample, apart)
 
     def finish(
         self, config: PretrainConfig, ready: Prepared, trained: Trained, progress: Progress
     ) -> TrainResult:
         from llmctl import models
 
+        model, scores = _judge(ready, trained, progress)
+        steps = trained.trainer.state.global_step
         result = TrainResult(
             run=str(trained.run_dir.path),
             model=str(trained.run_dir.model),
             objective=config.objective,
-            steps=trained.trainer.state.global_step,
+            steps=steps,
             kept=trained.kept,
             train_tokens=ready.examples.num_tokens,
             num_parameters=trained.model.num_parameters(),
-            scores=_judge(ready, trained, progress),
+            scores=scores,
             seconds=trained.seconds,
+            sources=mixing.judged(mixing.seen(config, ready.examples, steps), ready, model),
         )
         disk.write_file(
             trained.run_dir.card,
@@ -275,8 +282,8 @@ def _check_amount(config: PretrainConfig, tokens: int) -> None:
         )
 
 
-def _judge(ready: Prepared, trained: Trained, progress: Progress) -> dict[str, float]:
-    """Read ``model/`` back from disk and score that; it must score what the model in memory scores.
+def _judge(ready: Prepared, trained: Trained, progress: Progress) -> tuple[Any, dict[str, float]]:
+    """Return ``model/`` as read back from disk and its scores; they must be those of the model in memory.
 
     Raises:
         ModelError: it does not, so the saved model is not the trained one.
@@ -287,10 +294,10 @@ def _judge(ready: Prepared, trained: Trained, progress: Progress) -> dict[str, f
     source = models.find_source(str(run_dir.path), run_dir.path.parent)
     loaded = heads.load_with_head(source, ready.objective.model_class, runs_dir=run_dir.path.parent)
     if ready.validation is None:
-        return {}
+        return loaded.model, {}
     scores = ready.objective.evaluate(loaded.model, ready.validation, progress=progress)
     train.check_read_back(scores["loss"], ready, trained)
-    return scores
+    return loaded.model, scores
 
 
 def _card(
@@ -308,7 +315,8 @@ def _card(
 
 A {objective.what} trained by llmctl ({description}).
 
-- data: `{config.data}`, {result.train_tokens:,} training tokens; fingerprints in `environment.json`
+- data: {mixing.described(config, result.sources)}; {result.train_tokens:,} training tokens; fingerprints in
+  `environment.json`
 - training: {many(result.steps, "step")} in {result.seconds:,.0f} s; every setting in `recipe.yaml`
 
 | validation | |

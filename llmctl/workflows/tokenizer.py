@@ -11,8 +11,7 @@ from typing import Any
 from llmctl import disk, models, runs, tokenization
 from llmctl.config import TokenizerInspectConfig, TokenizerTrainConfig
 from llmctl.data.documents import Documents
-from llmctl.data.load import load_text
-from llmctl.data.sources import check_source
+from llmctl.data.load import check_text, load_text
 from llmctl.errors import ConfigError, ModelError
 from llmctl.progress import Progress
 from llmctl.tokenization.report import TokenizerReport, bytes_per_token, report, tally, used_ids
@@ -67,7 +66,7 @@ def check_train(config: TokenizerTrainConfig) -> None:
     Raises:
         ConfigError: naming the option or path.
     """
-    check_source(config)
+    check_text(config)
     _check_unused(Path(config.output_dir).expanduser())
     tokenization.check(config, config.architecture)
 
@@ -80,7 +79,7 @@ def check_inspect(config: TokenizerInspectConfig) -> None:
     """
     if not config.tokenizer:
         raise ConfigError("no tokenizer is named", hint="llmctl tokenizer inspect DIRECTORY [HUB_ID ...]")
-    check_source(config)
+    check_text(config)
     for source in config.tokenizer:
         models.find_source(source, runs.runs_dir(None))
 

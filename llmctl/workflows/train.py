@@ -5,7 +5,7 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from llmctl import disk, runs
@@ -29,7 +29,7 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that a training needs, checked."""
+    """All that a training needs, checked; ``validation_by_source`` where text comes from several."""
 
     tokenizer: Any
     objective: Any
@@ -38,7 +38,7 @@ class Prepared:
     validation: Any | None
     plan: "Plan"
     sample: Callable[[Any], str] | None = None
-    """Given the model, a text for a person to read at each evaluation."""
+    validation_by_source: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

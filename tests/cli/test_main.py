@@ -115,7 +115,7 @@ def test_the_usual_names_of_options_lead_to_ours(llmctl: Run, typed: str, meant:
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        ("pretrain --data a --seed 1 --data b", "--data was given twice"),
+        ("eval --data a --seed 1 --data b", "--data was given twice"),
         ("pretrain --recipe a --recipe b", "--recipe was given twice"),
         ("pretrain --bf16 --no-bf16", "--bf16/--no-bf16 was given twice"),
         ("pretrain --report-to none --report-to nonsense -q -q", "found 'nonsense'"),
@@ -127,6 +127,18 @@ def test_an_option_of_one_value_is_given_once(llmctl: Run, typed: str, told: str
     assert result.returncode == 2
     assert told in result.stderr
     assert ("glob" in result.stderr) == ("--data a" in typed)
+
+
+def test_pretraining_takes_several_sources(llmctl: Run, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("text")
+    arguments = ["pretrain", "--data", "a.txt:0.7", "--data", "b.txt:0.3", "--dry-run"]
+    shown = json.loads(llmctl(*arguments, "--json").stdout)
+    assert shown["recipe"]["data"] == ["a.txt:0.7", "b.txt:0.3"]
+    assert "data: ['a.txt:0.7', 'b.txt:0.3']" in llmctl(*arguments).stdout
+    refused = llmctl("pretrain", "--data", "a.txt:0.7", "--data", "b.txt")
+    assert refused.returncode == 2
+    assert "b.txt has no weight, but others have" in refused.stderr
 
 
 def test_flags_and_recipe_are_judged_together(llmctl: Run, tmp_path: Path) -> None:

@@ -51,8 +51,9 @@ def told() -> Told:
 def load(tmp_path: Path, told: Told) -> Callable[..., dict[str, Documents]]:
     """``load_text`` of a source, with a cache of the test's own and nothing held out unless asked."""
 
-    def load_source(source: str | Path, **settings: Any) -> dict[str, Documents]:
-        config = PretrainConfig(**{"validation_fraction": 0.0, "data": str(source), **settings})
+    def load_source(source: str | Path | tuple[str, ...], **settings: Any) -> dict[str, Documents]:
+        data = source if isinstance(source, tuple) else str(source)
+        config = PretrainConfig(**{"validation_fraction": 0.0, "data": data, **settings})
         return load_text(config, progress=told, cache_dir=tmp_path / "cache")
 
     return load_source

@@ -19,7 +19,7 @@ import pytest
 from llmctl.config import PretrainConfig
 from llmctl.data.documents import Documents, between, part, place_to_cut
 from llmctl.data.json_values import json_values
-from llmctl.data.load import check_source, load_text
+from llmctl.data.load import check_text, load_text
 from llmctl.data.readers import Piece
 from llmctl.errors import ConfigError, DataError
 from tests.data.conftest import Told
@@ -255,7 +255,7 @@ def test_sources_that_are_not_there(
     (tmp_path / "empty").mkdir()
     for config in (PretrainConfig(data=source), PretrainConfig(data="plays.txt", validation_data=source)):
         with pytest.raises(ConfigError) as caught:
-            check_source(config)
+            check_text(config)
         assert message in caught.value.message
         assert hint in str(caught.value.hint)
 
@@ -263,13 +263,13 @@ def test_sources_that_are_not_there(
 def test_unknown_encoding() -> None:
     for name in ("utf-9", "hex"):
         with pytest.raises(ConfigError, match=f"unknown encoding '{name}'"):
-            check_source(PretrainConfig(encoding=name))
+            check_text(PretrainConfig(encoding=name))
 
 
 def test_checking_a_source_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys; from llmctl.config import PretrainConfig; from llmctl.data.sources import check_source\n"
-        "try: check_source(PretrainConfig(data='missing.txt'))\n"
+        "import sys; from llmctl.config import PretrainConfig; from llmctl.data.load import check_text\n"
+        "try: check_text(PretrainConfig(data='missing.txt'))\n"
         "except Exception as exc: print(exc)\n"
         "heavy = {'torch', 'transformers', 'datasets', 'numpy', 'pandas', 'pyarrow'}\n"
         "print(sorted(heavy & set(sys.modules)))"
