@@ -44,6 +44,10 @@ class TextData(DataSource):
     max_documents: Count | None = data_option(
         None, "read only the first N documents of a split", unit="documents", default_text="all"
     )
+    on_bad_shard: Literal["stop", "skip"] = data_option(
+        "stop",
+        "when a file ends early, cannot be read or is not what it should be; skip goes on with the next",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,20 +3,20 @@
 import hashlib
 import json
 import random
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmctl.data.files import NEWLINE, NUL, SourceFile, Tell
+from llmctl.data.cuts import recut
+from llmctl.data.files import NEWLINE, NUL, SourceFile
 from llmctl.data.readers import Piece
+from llmctl.data.shards import Met
 from llmctl.disk import write_file
 from llmctl.progress import Progress
 
 Stream = Callable[[], Iterator[Piece]]
-Read = Callable[[Tell], Iterator[Piece]]
+Read = Callable[[Met], Iterator[Piece]]
 
 _FORMAT = 1  # part of every fingerprint and key: raise it when the same files give other documents
 
@@ -33,6 +33,7 @@ class Documents:
         files: the files they come from; empty for the Hub and built-in text.
         stream: the documents in pieces with arbitrary cuts.
         parts: of several sources, each one's own documents; empty for a single source.
+        lost: what is said of each shard that was skipped.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Documents:
     files: tuple[SourceFile, ...] = field(repr=False)
     stream: Stream = field(repr=False)
     parts: Mapping[str, "Documents"] = field(default_factory=dict, repr=False)
+    lost: tuple[str, ...] = ()
 
     def pieces(self, max_chars: int = 20_000, marks: str = " \n") -> Iterator[Piece]:
         """The documents, long ones in pieces of up to ``max_chars`` characters.
@@ -57,7 +59,7 @@ class Documents:
         Raises:
             DataError: a file is no longer as it was when it was counted, or cannot be read any more.
         """
-        return _recut(self.stream(), max_chars, marks)
+        return recut(self.stream(), max_chars, marks)
 
     def __iter__(self) -> Iterator[str]:
         """Whole documents; raises as :meth:`pieces`."""
@@ -76,6 +78,7 @@ class Documents:
             "num_bytes": self.num_bytes,
             "fingerprint": self.fingerprint,
             "files": [{"path": str(file.path.resolve()), "bytes": file.size} for file in self.files],
+            **({"bad_shards": list(self.lost)} if self.lost else {}),
             **(
                 {"sources": {name: part.describe() for name, part in self.parts.items()}}
                 if self.parts
@@ -86,7 +89,7 @@ class Documents:
 
 @dataclass(frozen=True)
 class Count:
-    """What one reading of a stream found; ``notes`` is what the reader told on the way."""
+    """What one reading of a stream found; ``notes`` and ``lost`` are what the reader told on the way."""
 
     num_documents: int
     num_bytes: int
@@ -94,6 +97,7 @@ class Count:
     num_blank: int
     fingerprint: str
     notes: list[str]
+    lost: list[str] = field(default_factory=list)
 
 
 def counted(
@@ -107,6 +111,8 @@ def counted(
     progress: Progress,
 ) -> Count:
     """Read a stream once, validating it on the way; a later call with an equal ``key`` reads nothing.
+
+    A reading that skipped something is made again: it may have been mended since.
 
     Args:
         read: starts a reading, blank documents included, and is handed the receiver of notes.
@@ -122,6 +128,8 @@ def counted(
         pass  # not counted yet, or not legible: count now
     with progress.bar(f"reading {name}", total, "bytes") as advance:
         count = _count(read, limit, advance)
+    if count.lost:
+        return count
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)
         write_file(memo, json.dumps(asdict(count), ensure_ascii=False))
@@ -133,18 +141,19 @@ def counted(
 def _count(read: Read, limit: int | None, advance: Callable[[int], None]) -> Count:
     digest = hashlib.sha256()
     documents = size = chars = blank = 0
-    notes: dict[str, None] = {}
+    met = Met()
 
     def skip() -> None:
         nonlocal blank
         blank += 1
 
-    for text, ends in _batches(first(without_blank(read(notes.setdefault), skip), limit)):
+    for text, ends in _batches(first(without_blank(read(met), skip), limit)):
         data = text.encode()
         digest.update(data)
         advance(len(data) - ends)
         documents, size, chars = documents + ends, size + len(data) - ends, chars + len(text) - ends
-    return Count(documents, size, chars, blank, digest.hexdigest()[:32], list(notes))
+    fingerprint = digest.hexdigest()[:32]
+    return Count(documents, size, chars, blank, fingerprint, list(met.notes), list(met.lost.values()))
 
 
 def _batches(stream: Iterator[Piece]) -> Iterator[tuple[str, int]]:
@@ -245,55 +254,3 @@ def place_to_cut(stream: Iterator[Piece], position: int) -> int:
         if at >= position:
             break
     return newline or space or position
-
-
-# Cuts within a document
-
-
-def _recut(stream: Iterator[Piece], max_chars: int, marks: str) -> Iterator[Piece]:
-    held = ""
-    for piece in stream:
-        if not held and piece.ends_document and len(piece.text) <= max_chars:
-            yield piece
-            continue
-        text, at = held + piece.text, 0
-        while len(text) - at > max_chars:
-            cut = _last_cut(text, at, at + max_chars, marks) or _next_cut(text, at + max_chars, marks)
-            if not cut:
-                break
-            yield Piece(text[at:cut], False)
-            at = cut
-        held = text[at:]
-        if piece.ends_document:
-            yield Piece(held, True)
-            held = ""
-
-
-def _last_cut(text: str, start: int, stop: int, marks: str) -> int:
-    """The last place in ``(start, stop]`` where ``text`` may be cut; 0 where there is none."""
-    for mark in marks:
-        at = text.rfind(mark, start + 1, stop)
-        while at > start:
-            if _stands_alone(text, at):
-                return at if mark == " " else at + 1
-            at = text.rfind(mark, start + 1, at)
-    return 0
-
-
-def _next_cut(text: str, start: int, marks: str) -> int:
-    """The first place behind ``start`` where ``text`` may be cut; 0 where there is none."""
-    for match in re.compile(f"[{marks}]").finditer(text, start):
-        if _stands_alone(text, match.start()):
-            return match.start() if match[0] == " " else match.end()
-    return 0
-
-
-def _stands_alone(text: str, at: int) -> bool:
-    """Whether the character at ``at`` has a printable one that is no space on both sides.
-
-    Combining marks and format characters do not count: a normalizer may take them away.
-    """
-    around = text[at - 1 : at] + text[at + 1 : at + 2]
-    return len(around) == 2 and all(
-        char.isprintable() and char != " " and not unicodedata.combining(char) for char in around
-    )

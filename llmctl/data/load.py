@@ -20,10 +20,11 @@ from llmctl.data.documents import (
     place_to_cut,
     without_blank,
 )
-from llmctl.data.files import SourceFile, Tell
+from llmctl.data.files import SourceFile
 from llmctl.data.generated import builtin_texts, code_digest
 from llmctl.data.mixture import check_text, ingredients, joined, title_of
 from llmctl.data.readers import Piece, dataset_documents, read_documents
+from llmctl.data.shards import Met, Shard, Shards
 from llmctl.data.sources import BuiltinSource, compression_of, kind_of, resolve
 from llmctl.data.splits import (
     SPLITS,
@@ -36,7 +37,7 @@ from llmctl.data.splits import (
     parts_of,
     percent,
     tell_held_out,
-    tell_nobody,
+    tell_lost,
     tell_notes,
 )
 from llmctl.errors import DataError
@@ -84,53 +85,55 @@ class _Loader:
     progress: Progress
     cache_dir: Path
 
-    def splits(self, source: str) -> dict[str, Split[Read]]:
+    def splits(self, source: str) -> dict[str, Split[Shards]]:
         openers = Openers(self._of_files, self._of_dataset, self._of_builtin)
         return open_splits(source, resolve(source, self.config), openers, self.progress)
 
-    def _of_files(self, name: str, paths: list[Path]) -> Split[Read]:
+    def _of_files(self, name: str, paths: list[Path]) -> Split[Shards]:
         files = tuple(SourceFile.at(path) for path in paths)
         config = self.config
+        settings = [config.encoding, config.sample_by, config.text_column, config.on_bad_shard]
+        shards = (Shard(str(file.path), file.size, partial(read_documents, file, config)) for file in files)
+        return Split(name, [*key_of(files), settings], self._shards(*shards), files)
 
-        def read(tell: Tell) -> Iterator[Piece]:
-            for file in files:
-                yield from read_documents(file, config, tell)
-
-        settings = [config.encoding, config.sample_by, config.text_column]
-        return Split(name, [*key_of(files), settings], read, files)
-
-    def _of_dataset(self, name: str, dataset: Any) -> Split[Read]:
+    def _of_dataset(self, name: str, dataset: Any) -> Split[Shards]:
         # `datasets` makes the fingerprint from repository, revision, configuration and split.
         key = ["hub", name, dataset._fingerprint, len(dataset), self.config.text_column]
-        return Split(name, key, partial(dataset_documents, dataset, name, self.config))
+        read = partial(dataset_documents, dataset, name, self.config)
+        return Split(name, key, self._shards(Shard(name, 0, read)))
 
-    def _of_builtin(self, name: str, found: BuiltinSource) -> Split[Read]:
-        def read(_: Tell) -> Iterator[Piece]:
+    def _of_builtin(self, name: str, found: BuiltinSource) -> Split[Shards]:
+        def read(_: Any) -> Iterator[Piece]:
             return (Piece(text, True) for text in builtin_texts(found, self.cache_dir))
 
-        return Split(name, ["builtin", found.name, found.size, code_digest()], read)
+        key = ["builtin", found.name, found.size, code_digest()]
+        return Split(name, key, self._shards(Shard(name, 0, read)))
 
-    def load(self, split: Split[Read], *, optional: bool = False) -> Documents:
+    def _shards(self, *shards: Shard) -> Shards:
+        return Shards(shards, skip=self.config.on_bad_shard == "skip")
+
+    def load(self, split: Split[Shards], *, optional: bool = False) -> Documents:
         """The split's documents; DataError when there are none."""
         return self._load(split)[0]
 
-    def _load(self, split: Split[Read]) -> tuple[Documents, Count]:
+    def _load(self, split: Split[Shards]) -> tuple[Documents, Count]:
         limit = self.config.max_documents
         plain = all(kind_of(file.path) == "text" and not compression_of(file.path) for file in split.files)
         total = sum(file.size for file in split.files) if plain and split.files else None
         count = self._count(split, [split.key, limit], split.read, limit, total)
         tell_notes(self.progress, split.name, count.notes)
+        tell_lost(self.progress, split.name, count.lost, len(split.read.shards))
         if not count.num_documents:
-            raise _no_text(split)
+            raise _no_text(split, count)
         if count.num_blank:
             self.progress.note(f"{split.name}: skipped {many(count.num_blank, 'empty document')}")
 
         def stream() -> Iterator[Piece]:
-            return first(without_blank(split.read(tell_nobody)), limit)
+            return first(without_blank(split.read(Met())), limit)
 
         return _documents(split, split.name, stream, count), count
 
-    def hold_out(self, split: Split[Read]) -> dict[str, Documents]:
+    def hold_out(self, split: Split[Shards]) -> dict[str, Documents]:
         """Training and validation documents of a split that has no other to be judged by."""
         documents, count = self._load(split)
         split_up = self._cut_in_two if count.num_documents == 1 else self._draw
@@ -138,7 +141,7 @@ class _Loader:
         config = self.config
         key = [split.key, config.max_documents, config.validation_fraction, config.split_seed]
         judged = self._count(split, key, judge, None, documents.num_bytes)
-        if not judged.num_documents or next(without_blank(learn(tell_nobody)), None) is None:
+        if not judged.num_documents or next(without_blank(learn(Met())), None) is None:
             raise DataError(
                 f"{split.name}: too short to hold out a part of it",
                 hint="--validation-data FILE, or --validation-fraction 0 to do without",
@@ -152,8 +155,8 @@ class _Loader:
             fingerprint=digest[:32],
         )
         return {
-            "train": _documents(split, learnt_name, partial(learn, tell_nobody), learnt),
-            "validation": _documents(split, judged_name, partial(judge, tell_nobody), judged),
+            "train": _documents(split, learnt_name, partial(learn, Met()), learnt),
+            "validation": _documents(split, judged_name, partial(judge, Met()), judged),
         }
 
     def _draw(self, documents: Documents, count: Count) -> tuple[Read, Read]:
@@ -162,7 +165,7 @@ class _Loader:
         held_out = number_held_out(self.config.validation_fraction, all_of_them)
         tell_held_out(self.progress, self.config, held_out, all_of_them, "document")
 
-        def read(chosen: bool, _: Tell) -> Iterator[Piece]:
+        def read(chosen: bool, _: Met) -> Iterator[Piece]:
             return part(documents.stream(), all_of_them, held_out, seed, chosen)
 
         return partial(read, False), partial(read, True)
@@ -180,7 +183,9 @@ class _Loader:
             lambda _: between(documents.stream(), place, None),
         )
 
-    def _count(self, split: Split[Read], key: Any, read: Read, limit: int | None, total: int | None) -> Count:
+    def _count(
+        self, split: Split[Shards], key: Any, read: Read, limit: int | None, total: int | None
+    ) -> Count:
         return counted(
             read,
             key,
@@ -192,11 +197,19 @@ class _Loader:
         )
 
 
-def _documents(split: Split[Read], name: str, stream: Stream, count: Count) -> Documents:
-    return Documents(name, count.num_documents, count.num_bytes, count.fingerprint, split.files, stream)
+def _documents(split: Split[Shards], name: str, stream: Stream, count: Count) -> Documents:
+    lost = tuple(count.lost)
+    return Documents(
+        name, count.num_documents, count.num_bytes, count.fingerprint, split.files, stream, lost=lost
+    )
 
 
-def _no_text(split: Split[Read]) -> DataError:
+def _no_text(split: Split[Shards], count: Count) -> DataError:
+    if count.lost:
+        return DataError(
+            f"{split.name}: no text is left when bad shards are skipped; {count.lost[0]}",
+            hint="mend the shards, or leave --on-bad-shard out to see what is wrong with the first",
+        )
     if split.files and not any(file.size for file in split.files):
         what = "empty file" if len(split.files) == 1 else f"{len(split.files):,} files, all empty"
         return DataError(f"{split.name}: {what}", hint="give a file with text in it")

@@ -144,4 +144,5 @@ def joined(title: str, split: str, parts: Mapping[str, Documents]) -> Documents:
         files=tuple(file for part in parts.values() for file in part.files),
         stream=stream,
         parts=parts,
+        lost=tuple(line for part in parts.values() for line in part.lost),
     )

@@ -198,8 +198,14 @@ def tell_notes(progress: Progress, name: str, notes: Collection[str]) -> None:
         progress.note(f"{name}: {many(len(notes) - NOTES_TOLD, 'more such note')}")
 
 
-def tell_nobody(_: str) -> None:
-    """For a second reading: what was met has been told."""
+def tell_lost(progress: Progress, name: str, lost: Sequence[str], num_shards: int) -> None:
+    """Tell of the shards that were skipped: each of the first few, and how many there are."""
+    for line in lost[:NOTES_TOLD]:
+        progress.warn(line)
+    if lost:
+        progress.warn(
+            f"{name}: {len(lost):,} of {many(num_shards, 'shard')} skipped, from where they are bad on"
+        )
 
 
 def name_of(source: str, split: str) -> str:

@@ -43,7 +43,7 @@ class TrainResult:
 
     ``scores`` are those of the model as it was read back from disk: ``loss`` in nats a token, ``perplexity``,
     ``bits_per_byte``; empty without a validation split. ``sources`` tells what was seen of each, where there are
-    several.
+    several; ``bad_shards`` how many were skipped.
     """
 
     run: str
@@ -56,6 +56,7 @@ class TrainResult:
     seconds: float
     scores: dict[str, float]
     sources: tuple[mixing.Seen, ...] = ()
+    bad_shards: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -176,7 +177,8 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         mixing.tell(config, examples, plan.steps, progress)
         sample = partial(objective.sample, features=judged) if judged else None
         apart = mixing.by_source(validation, judged)
-        return Prepared(tokenizer, objective, model, examples, judged, plan, sample, apart)
+        lost = splits["train"].lost
+        return Prepared(tokenizer, objective, model, examples, judged, plan, sample, apart, lost)
 
     def finish(
         self, config: PretrainConfig, ready: Prepared, trained: Trained, progress: Progress
@@ -196,6 +198,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
             scores=scores,
             seconds=trained.seconds,
             sources=mixing.judged(mixing.seen(config, ready.examples, steps), ready, model),
+            bad_shards=len(ready.lost),
         )
         disk.write_file(
             trained.run_dir.card,

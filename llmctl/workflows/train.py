@@ -4,7 +4,7 @@ import math
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -29,7 +29,13 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that a training needs, checked; ``validation_by_source`` where text comes from several."""
+    """All that a training needs, checked.
+
+    Attributes:
+        sample: given the model, a text for a person to read at each evaluation.
+        validation_by_source: where text comes from several sources.
+        lost: what was said of each shard of the training data that was skipped.
+    """
 
     tokenizer: Any
     objective: Any
@@ -39,6 +45,7 @@ class Prepared:
     plan: "Plan"
     sample: Callable[[Any], str] | None = None
     validation_by_source: Mapping[str, Any] = field(default_factory=dict)
+    lost: Collection[str] = ()
 
 
 @dataclass(frozen=True)

@@ -128,3 +128,13 @@ def test_a_recipe_names_one_source_or_several(tmp_path: Path) -> None:
     recipe.write_text("data: [a, '']\n")
     with pytest.raises(Exception, match=r"recipe\.yaml:1: data should be not empty, found nothing"):
         resolve(PretrainConfig, recipe, {})
+
+
+def test_bad_shards_are_counted_in_the_result(quick: Any, watched: Watched, places: Path) -> None:
+    folder = places / "corpus"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes((places / "stories.txt").read_bytes())
+    (folder / "b.jsonl.gz").write_bytes(b"no gzip")
+    result = pretrain.run(quick(data=str(folder), on_bad_shard="skip"), progress=watched)
+    assert (result.bad_shards, result.to_json()["bad_shards"]) == (1, 1)
+    assert "b.jsonl.gz: truncated or damaged" in watched.all()
