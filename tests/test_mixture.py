@@ -36,7 +36,7 @@ def parts(*, alike: bool = False) -> dict[str, Words]:
 def epoch_of(mixture: Mixture, epoch: int) -> list[tuple[str, Any]]:
     order = order_of(mixture, 4, 0)
     order.set_epoch(epoch)
-    return [mixture[place] for place in order]
+    return [mixture[epoch, index] for index in order]
 
 
 def test_without_weights_an_epoch_is_each_example_once() -> None:
@@ -108,7 +108,7 @@ def test_examples_of_a_batch_are_of_like_length_in_every_epoch() -> None:
     assert not isinstance(mixture.lengths, type(None))
     for epoch in (0, 3):
         order.set_epoch(epoch)
-        lengths = mixture.lengths_in(epoch)[[index for _, index in order]]
+        lengths = mixture.lengths_in(epoch)[list(order)]
         whole = lengths[: len(lengths) // 8 * 8].reshape(-1, 8)
         mixed = np.random.default_rng(0).permutation(lengths)[: whole.size].reshape(-1, 8)
         assert np.ptp(whole, axis=1).mean() < 0.3 * np.ptp(mixed, axis=1).mean()

@@ -83,7 +83,7 @@ class Mixture:
     def tokens_seen(self, order: Shuffled, epochs: int, further: int) -> np.ndarray:
         """(S,) tokens that are seen of each source in whole epochs and in ``further`` examples of the next."""
         order.set_epoch(epochs)
-        rest = np.array([index for _, index in islice(order, further)], dtype=np.int64)
+        rest = np.fromiter(islice(order, further), dtype=np.int64)
         return sum((self.tokens_in(epoch) for epoch in range(epochs)), self.tokens_in(epochs, rest))
 
     def __getitem__(self, place: tuple[int, int]) -> Any:

@@ -81,7 +81,7 @@ def test_a_resumed_mixture_is_the_uninterrupted_one(
     weights = [Path(result.model, "model.safetensors").read_bytes() for result in (whole, cut)]
     assert weights[0] == weights[1]
     assert whole.sources == cut.sources
-    epochs = [event["epoch"] for event in runs.open_run("cut", places / "runs").events()]
+    epochs = [event.get("epoch", 0) for event in runs.open_run("cut", places / "runs").events()]
     assert max(epochs) > 1
 
 
