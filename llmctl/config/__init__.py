@@ -19,13 +19,14 @@ from llmctl.config.commands import (
     TokenizerInspectConfig,
     TokenizerTrainConfig,
 )
-from llmctl.config.data import DataSource, TaskData, TextData
+from llmctl.config.data import Corpus, DataSource, TaskData, TextData
 from llmctl.config.fields import PANELS, default_of, option, options
 from llmctl.config.task import Judging, Method, TaskSettings
 from llmctl.config.training import ModelShape, RunPlace, TokenizerTraining, Training
 
 __all__ = [
     "PANELS",
+    "Corpus",
     "DataSource",
     "EvalConfig",
     "ExportConfig",

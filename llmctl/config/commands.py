@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Le
 
-from llmctl.config.data import TaskData, TextData
+from llmctl.config.data import Corpus, TaskData, TextData
 from llmctl.config.fields import (
     Count,
     CountOrZero,
@@ -66,7 +66,7 @@ class TokenizerInspectConfig(TextData):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(TextData, ModelShape, ModelSource, TokenizerTraining, Training, RunPlace):
+class PretrainConfig(Corpus, ModelShape, ModelSource, TokenizerTraining, Training, RunPlace):
     """``llmctl pretrain``."""
 
     objective: Literal["clm", "rclm", "mlm", "mlm+nsp", "mlm+sop", "seq2seq"] = model_option(

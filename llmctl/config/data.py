@@ -51,6 +51,20 @@ class TextData(DataSource):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Corpus(TextData):
+    """Text to learn from, which may be more than a disk or a cache shall hold."""
+
+    streaming: bool = data_option(
+        False, "read and tokenise the text while training, in bounded memory and without a cache on disk"
+    )
+    buffer_size: Count = data_option(
+        10_000,
+        "documents of a stream that are shuffled together, as far as 16 MB of text hold them",
+        unit="documents",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskData(DataSource):
     """Labelled examples: a task of the catalogue, or a kind of problem with data of one's own."""
 

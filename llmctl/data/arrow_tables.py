@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from llmctl.data.files import damaged, opened
 from llmctl.data.sources import compression_of
-from llmctl.data.tables import SAMPLE, Rows, Table
+from llmctl.data.tables import SAMPLE, Rows, Table, table_of_objects
 from llmctl.errors import DataError
 
 _ROWS_AT_ONCE = 1024
@@ -81,6 +81,24 @@ def table_of_dataset(dataset: Any, name: str) -> Table:
         return iter(chosen.iter(batch_size=_ROWS_AT_ONCE))
 
     return _of_batches(name, dataset.features.arrow_schema, batches)
+
+
+def table_of_stream(dataset: Any, name: str) -> Table:
+    """The table of a ``datasets.IterableDataset``; DataError where it cannot be fetched or read."""
+    return table_of_objects(name, enumerate(_fetched(dataset, name), start=1), by_row=True)
+
+
+def _fetched(dataset: Any, name: str) -> Iterator[Any]:
+    from datasets.exceptions import DatasetsError
+    from pyarrow import ArrowException
+
+    try:
+        yield from dataset
+    except (OSError, ValueError, RuntimeError, DatasetsError, ArrowException) as exc:
+        reason = str(exc).strip().partition("\n")[0]
+        raise DataError(
+            f"{name}: cannot be read: {reason}", hint="try again; --on-bad-shard skip goes on with the next"
+        ) from exc
 
 
 def _of_batches(name: str, schema: Any, batches: Callable[[Collection[str]], Iterator[Any]]) -> Table:

@@ -141,12 +141,7 @@ def tokenize(
         ModelError: the tokenizer is not a fast one.
         DataError: the text changed since it was counted, or there is no room or permission to write.
     """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise ModelError(
-            f"{getattr(tokenizer, 'name_or_path', '') or type(tokenizer).__name__}: not a fast tokenizer",
-            hint="use a tokenizer with a tokenizer.json, or convert it with transformers",
-        )
+    backend = backend_of(tokenizer)
     content = backend.to_str()
     # Behind "added_tokens" stands all that decides tokens; before it truncation and padding.
     content = content[max(content.find('"added_tokens"'), 0) :]
@@ -167,6 +162,17 @@ def tokenize(
             f"{place}: cannot be read back", hint="free the place, or set LLMCTL_CACHE_DIR elsewhere"
         )
     return written
+
+
+def backend_of(tokenizer: Any) -> Any:
+    """The Rust tokenizer in one of transformers; ModelError where there is none."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError(
+            f"{getattr(tokenizer, 'name_or_path', '') or type(tokenizer).__name__}: not a fast tokenizer",
+            hint="use a tokenizer with a tokenizer.json, or convert it with transformers",
+        )
+    return backend
 
 
 # On disk: tokens.bin, documents.bin with (D, 3) int64 of end, bytes and words, and meta.json

@@ -7,6 +7,16 @@ from collections.abc import Iterator
 from llmctl.data.readers import Piece
 
 
+def whole(stream: Iterator[Piece]) -> Iterator[Piece]:
+    """Each document in one piece."""
+    parts: list[str] = []
+    for text, ends in stream:
+        parts.append(text)
+        if ends:
+            yield Piece("".join(parts), True)
+            parts.clear()
+
+
 def recut(stream: Iterator[Piece], max_chars: int, marks: str) -> Iterator[Piece]:
     """As ``Documents.pieces``."""
     held = ""

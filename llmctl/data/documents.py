@@ -4,11 +4,12 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmctl.data.cuts import recut
+from llmctl.data.cuts import recut, whole
 from llmctl.data.files import NEWLINE, NUL, SourceFile
 from llmctl.data.readers import Piece
 from llmctl.data.shards import Met
@@ -63,12 +64,8 @@ class Documents:
 
     def __iter__(self) -> Iterator[str]:
         """Whole documents; raises as :meth:`pieces`."""
-        parts: list[str] = []
-        for text, ends in self.stream():
-            parts.append(text)
-            if ends:
-                yield "".join(parts)
-                parts.clear()
+        for text, _ in whole(self.stream()):
+            yield text
 
     def describe(self) -> dict[str, Any]:
         """What a run's record keeps of where its text came from, as plain JSON."""
@@ -116,19 +113,20 @@ def counted(
 
     Args:
         read: starts a reading, blank documents included, and is handed the receiver of notes.
-        key: JSON-able; decides what is yielded and changes when that may change.
+        key: JSON-able; decides what is yielded and changes when that may change; ``None``: nothing can tell, so each
+            call reads.
         name: of the stream, for the progress bar; ``total`` its size in bytes where known.
         limit: stop behind so many documents that are not blank.
     """
     text = json.dumps([_FORMAT, key], ensure_ascii=False)
     memo = cache_dir / "counts" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
-    try:
-        return Count(**json.loads(memo.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        pass  # not counted yet, or not legible: count now
+    if key is not None:
+        # not counted yet, or not legible: count now
+        with suppress(OSError, ValueError, TypeError):
+            return Count(**json.loads(memo.read_text(encoding="utf-8")))
     with progress.bar(f"reading {name}", total, "bytes") as advance:
         count = _count(read, limit, advance)
-    if count.lost:
+    if count.lost or key is None:
         return count
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)
@@ -204,6 +202,23 @@ def first(stream: Iterator[Piece], count: int | None) -> Iterator[Piece]:
         yield piece
         count -= piece.ends_document
         if count == 0:
+            return
+
+
+def behind(stream: Iterator[Piece], count: int) -> Iterator[Piece]:
+    """The documents behind the first ``count``."""
+    for piece in stream:
+        if count <= 0:
+            yield piece
+        count -= piece.ends_document
+
+
+def bounded(stream: Iterator[Piece], documents: int, chars: int) -> Iterator[Piece]:
+    """The first documents, so many of them and so many characters at most; the last one may be cut."""
+    for text, ends in first(stream, documents):
+        chars -= len(text)
+        yield Piece(text, ends or chars <= 0)
+        if chars <= 0:
             return
 
 

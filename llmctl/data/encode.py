@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from llmctl.data.cuts import recut, whole
 from llmctl.data.documents import Documents
 from llmctl.data.readers import Piece
 from llmctl.progress import Progress
@@ -28,11 +29,15 @@ class Batch(NamedTuple):
     """What some pieces became.
 
     Attributes:
+        num_pieces: how many.
+        within: whether the last of them is not the end of its document.
         tokens: theirs, with prefix and suffix.
         documents: end in the stream, bytes and words of each document that ended.
         num_bytes: of the pieces.
     """
 
+    num_pieces: int
+    within: bool
     tokens: list[int]
     documents: list[tuple[int, int, int]]
     num_bytes: int
@@ -56,11 +61,19 @@ class Encoder:
 
     def pieces(self, documents: Documents, progress: Progress) -> Iterator[Piece]:
         """The documents in pieces whose tokens are the document's, whole where there is no other way."""
+        return self.cut(documents.stream(), self.marks(documents, progress))
+
+    def marks(self, documents: Documents, progress: Progress) -> str:
+        """The characters that documents can be cut at, the preferred one first; empty where there are none."""
         for marks in (" \n", " ", "\n"):
             if self._cuts_well(documents, marks):
-                return documents.pieces(_CHARS_A_PIECE, marks)
+                return marks
         progress.note(f"{documents.name}: this tokenizer needs each document whole; a long one takes memory")
-        return (Piece(text, True) for text in documents)
+        return ""
+
+    def cut(self, stream: Iterator[Piece], marks: str) -> Iterator[Piece]:
+        """The documents in pieces, cut at ``marks``."""
+        return recut(stream, _CHARS_A_PIECE, marks) if marks else whole(stream)
 
     def _cuts_well(self, documents: Documents, marks: str) -> bool:
         """Whether pieces have the tokens of the whole, tried on a sample and on the documents' first cuts."""
@@ -75,13 +88,19 @@ class Encoder:
     def _ids(self, text: str) -> list[int]:
         return self.backend.encode(text, add_special_tokens=False).ids
 
-    def batches(self, pieces: Iterator[Piece]) -> Iterator[Batch]:
-        """The pieces' tokens, in order; one batch is tokenised while the one before is handed out."""
+    def batches(
+        self, pieces: Iterator[Piece], *, begins: bool = True, documents: int | None = None
+    ) -> Iterator[Batch]:
+        """The pieces' tokens, in order; one batch is tokenised while the one before is handed out.
+
+        Args:
+            begins: whether the first piece begins a document.
+            documents: how many may end in a batch; ``None``: any number.
+        """
         end = num_bytes = num_words = 0
-        begins = True
-        for batch, encodings in self._encoded(pieces):
+        for batch, encodings in self._encoded(_batched(pieces, documents)):
             tokens: list[int] = []
-            documents: list[tuple[int, int, int]] = []
+            rows: list[tuple[int, int, int]] = []
             total = 0
             for (text, ends), encoding in zip(batch, encodings, strict=True):
                 if begins:
@@ -95,17 +114,17 @@ class Encoder:
                 begins = ends
                 if ends:
                     tokens += self.suffix
-                    documents.append((end + len(tokens), num_bytes, num_words))
+                    rows.append((end + len(tokens), num_bytes, num_words))
             end += len(tokens)
-            yield Batch(tokens, documents, total)
+            yield Batch(len(batch), not begins, tokens, rows, total)
 
-    def _encoded(self, pieces: Iterator[Piece]) -> Iterator[tuple[list[Piece], list["Encoding"]]]:
+    def _encoded(self, batches: Iterator[list[Piece]]) -> Iterator[tuple[list[Piece], list["Encoding"]]]:
         def encode(batch: list[Piece]) -> list["Encoding"]:
             return self.backend.encode_batch_fast([piece.text for piece in batch], add_special_tokens=False)
 
         with ThreadPoolExecutor(1) as pool:
             ahead: tuple[list[Piece], Future[list[Encoding]]] | None = None
-            for batch in _batched(pieces):
+            for batch in batches:
                 behind, ahead = ahead, (batch, pool.submit(encode, batch))
                 if behind is not None:
                     yield behind[0], behind[1].result()
@@ -132,14 +151,15 @@ def _frame(backend: "Tokenizer") -> tuple[list[int], list[int]]:
     return [], []
 
 
-def _batched(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+def _batched(pieces: Iterator[Piece], documents: int | None) -> Iterator[list[Piece]]:
     batch: list[Piece] = []
-    size = 0
+    size = ended = 0
     for piece in pieces:
         batch.append(piece)
         size += len(piece.text)
-        if size >= _CHARS_A_BATCH:
+        ended += piece.ends_document
+        if size >= _CHARS_A_BATCH or ended == documents:
             yield batch
-            batch, size = [], 0
+            batch, size, ended = [], 0, 0
     if batch:
         yield batch

@@ -232,6 +232,10 @@ class _Loader:
     def _tell_unlabelled(self, split: Split[Any]) -> None:
         self.progress.note(f"{split.name}: unlabelled, so it is not used")
 
+    def learn(self, split: Split[Any]) -> Examples | None:
+        """What is learnt from of a split that nothing is held out of."""
+        return self.load(split)
+
     def hold_out(self, split: Split[Any]) -> dict[str, Examples]:
         """Training and validation examples of a split that has no other to be judged by."""
         examples = self.load(split)

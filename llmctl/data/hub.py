@@ -12,8 +12,11 @@ from llmctl.hub import explain, go_offline_if_unreachable, not_in_cache
 from llmctl.progress import Progress
 
 
-def splits(source: HubSource, progress: Progress) -> dict[str, Any]:
+def splits(source: HubSource, progress: Progress, *, streaming: bool = False) -> dict[str, Any]:
     """The splits of a data set as map-style ``datasets.Dataset``; downloaded, or from the cache, which is told.
+
+    Args:
+        streaming: give ``datasets.IterableDataset``, whose examples are fetched as they are read.
 
     Raises:
         ConfigError: no such data set or subset.
@@ -30,10 +33,10 @@ def splits(source: HubSource, progress: Progress) -> dict[str, Any]:
         subset = _default_subset(source)
     try:
         at = {"revision": source.revision} if source.revision else {}
-        found = dict(datasets.load_dataset(source.name, subset, **at))
+        found = dict(datasets.load_dataset(source.name, subset, streaming=streaming, **at))
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as exc:
         raise _in_our_words(source, exc) from exc
-    if unreachable:
+    if unreachable and not streaming:
         written = (Path(file["filename"]) for dataset in found.values() for file in dataset.cache_files)
         dates = [datetime.fromtimestamp(path.stat().st_mtime).date() for path in written]
         of = f", of {max(dates)}" if dates else ""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from llmctl.config import TextData
-from llmctl.data.arrow_tables import table_of_dataset
+from llmctl.data.arrow_tables import table_of_dataset, table_of_stream
 from llmctl.data.files import NEWLINE, SourceFile, Tell, check_unchanged, decoded, lines_of
 from llmctl.data.sources import kind_of
 from llmctl.data.table_files import open_table
@@ -47,6 +47,11 @@ def read_documents(file: SourceFile, config: TextData, tell: Tell) -> Iterator[P
 def dataset_documents(dataset: Any, name: str, config: TextData, tell: Tell) -> Iterator[Piece]:
     """The texts of a map-style ``datasets.Dataset``, blank ones included; DataError as from a file."""
     return _table_documents(table_of_dataset(dataset, name), config, tell)
+
+
+def stream_documents(dataset: Any, name: str, config: TextData, tell: Tell) -> Iterator[Piece]:
+    """As :func:`dataset_documents`, of a ``datasets.IterableDataset``."""
+    return _table_documents(table_of_stream(dataset, name), config, tell)
 
 
 def _text_documents(chunks: Iterator[str], sample_by: str) -> Iterator[Piece]:

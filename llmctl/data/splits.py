@@ -55,12 +55,20 @@ class Loader(Protocol[R, T]):
     def load(self, split: Split[R], *, optional: bool = False) -> T | None:
         """A split's content; ``None`` only where it is ``optional`` and of no use."""
 
+    def learn(self, split: Split[R]) -> T | None:
+        """What is learnt from of a split that nothing is held out of."""
+
     def hold_out(self, split: Split[R]) -> dict[str, T]:
         """Training and validation parts out of a split that has no other to be judged by."""
 
 
-def open_splits(source: str, found: Source, openers: Openers[R], progress: Progress) -> dict[str, Split[R]]:
+def open_splits(
+    source: str, found: Source, openers: Openers[R], progress: Progress, *, streaming: bool = False
+) -> dict[str, Split[R]]:
     """The splits of what ``source`` names; a source without splits has one, called ``""``.
+
+    Args:
+        streaming: read data sets of the Hub from there, without a copy.
 
     Raises:
         ConfigError, DataError: as ``hub.splits``; a file that cannot be looked at.
@@ -73,7 +81,7 @@ def open_splits(source: str, found: Source, openers: Openers[R], progress: Progr
     if isinstance(found, HubSource):
         return {
             name: openers.dataset(name_of(source, name), dataset)
-            for name, dataset in hub.splits(found, progress).items()
+            for name, dataset in hub.splits(found, progress, streaming=streaming).items()
         }
     return {"": openers.builtin(source, found)}
 
@@ -98,7 +106,7 @@ def load_splits(
         if validation is None and config.validation_fraction:
             result |= loader.hold_out(train)
         else:
-            result["train"] = loader.load(train)
+            result["train"] = loader.learn(train)
     if validation is not None and "validation" in wanted:
         result["validation"] = loader.load(validation)
     if "test" in splits and "test" in wanted:

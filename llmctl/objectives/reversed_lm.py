@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 
 from llmctl.data.blocks import TokenizedDocuments
-from llmctl.data.documents import Documents
 from llmctl.objectives.causal_lm import CausalLM
-from llmctl.progress import Progress
 
 
 class ReversedTokens:
@@ -58,5 +56,5 @@ class ReversedLM(CausalLM):
         "and turn round what it writes.\n\n"
     )
 
-    def encode(self, documents: Documents, *, progress: Progress) -> TokenizedDocuments:
-        return reversed_texts(super().encode(documents, progress=progress))
+    def arranged(self, features: TokenizedDocuments) -> TokenizedDocuments:
+        return reversed_texts(features)

@@ -93,6 +93,10 @@ class TextObjective(ABC):
             f"{documents.name}: {many(len(features.ends), 'document')}, {many(len(features.tokens), 'token')} "
             f"({per_byte:.2f} bytes a token)"
         )
+        return self.arranged(features)
+
+    def arranged(self, features: TokenizedDocuments) -> TokenizedDocuments:
+        """The documents as the objective reads them."""
         return features
 
     def packs(self, features: TokenizedDocuments) -> bool:

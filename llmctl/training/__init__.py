@@ -14,8 +14,10 @@ from llmctl.training.plan import (
 from llmctl.training.rates import FALL, HIGHEST, LOWEST, STEPS, RateCurve, rate_curve
 from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch, order_of
 from llmctl.training.speed import describe, for_this_machine
+from llmctl.training.streaming import Pass, Stream
 from llmctl.training.trainer import (
     ObjectiveTrainer,
+    counted_before,
     fit,
     last_checkpoint,
     make_arguments,
@@ -30,14 +32,17 @@ __all__ = [
     "LikeLengths",
     "Mixture",
     "ObjectiveTrainer",
+    "Pass",
     "Plan",
     "RateCurve",
     "Recorder",
     "Shuffled",
     "StopOnSignal",
     "StoppedError",
+    "Stream",
     "WithEpoch",
     "batch_told",
+    "counted_before",
     "describe",
     "examples_a_step",
     "fit",

@@ -4,6 +4,7 @@ Trainer's loop is used as it is. What it does not do is added in one named place
 evaluation, ``metrics.jsonl``, batches of like length, and an orderly end on SIGINT and SIGTERM.
 """
 
+import json
 import math
 import shutil
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
@@ -37,6 +38,7 @@ from llmctl.training.lion import Lion
 from llmctl.training.plan import Plan
 from llmctl.training.sampling import WithEpoch, order_of
 from llmctl.training.schedules import schedule_settings
+from llmctl.training.streaming import STATE, Pass, Reached, Stream
 
 LOGS_A_RUN = 100
 MUON = "muon"
@@ -106,6 +108,21 @@ class ObjectiveTrainer(Trainer):
             logs["clipped"] = round(float(torch.stack(self._clipped).float().mean()), 3)
             self._clipped = []
         super().log(logs, start_time)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """As Trainer's; of a stream, which makes its batches itself, a plain one."""
+        if not isinstance(self.train_dataset, Stream):
+            loader: DataLoader[Any] = super().get_train_dataloader()
+            return loader
+        return DataLoader(
+            self.train_dataset,
+            batch_size=None,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+            # Its start draws a number, which must not come of the numbers that dropout draws from: after a resume
+            # these would be others.
+            generator=torch.Generator(),
+        )
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
@@ -193,6 +210,15 @@ def last_checkpoint(run: RunDir) -> Path | None:
     return max(complete, key=step_of, default=None)
 
 
+def counted_before(run: RunDir) -> Pass | None:
+    """What an earlier session of a run counted of its stream."""
+    checkpoint = last_checkpoint(run)
+    if checkpoint is None or not (checkpoint / STATE).exists():
+        return None
+    found = json.loads((checkpoint / STATE).read_text())["pass"]
+    return Pass(*found) if found else None
+
+
 def remove_checkpoints(run: RunDir) -> int:
     """Remove the checkpoints of a finished run; what a tracker wrote beside them stays.
 
@@ -218,6 +244,15 @@ def _restore(trainer: ObjectiveTrainer, checkpoint: Path) -> None:
     trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     trainer._load_from_checkpoint(str(checkpoint.parent / Path(best).name if best else checkpoint))
+
+
+def _follow(trainer: ObjectiveTrainer, stream: Stream, checkpoint: Path | None) -> None:
+    """Have a stream know how far the training is, and begin where its last checkpoint was written."""
+    arguments = trainer.args
+    arguments.ignore_data_skip = True
+    trainer.add_callback(Reached(stream))
+    if checkpoint:
+        stream.go_to(step_of(checkpoint) * arguments.gradient_accumulation_steps, checkpoint / STATE)
 
 
 def fit(
@@ -265,6 +300,8 @@ def fit(
         )
         if plan.patience:
             trainer.add_callback(EarlyStoppingCallback(plan.patience))
+        if isinstance(training, Stream):
+            _follow(trainer, training, checkpoint)
         if checkpoint and done >= plan.steps:
             _restore(trainer, checkpoint)
         else:

@@ -23,7 +23,7 @@ class Seen:
     Attributes:
         weight: as it was asked for; ``None``: all of the source in each epoch.
         tokens: seen, each as often as it is seen.
-        epochs: how often all of the source is seen.
+        epochs: how often all of the source is seen; of a stream whole ones only.
         scores: of the source's own validation text; empty where there is none.
     """
 
@@ -62,6 +62,12 @@ def seen(config: PretrainConfig, examples: Any, steps: int) -> tuple[Seen, ...]:
     """What so many steps see of each of several sources; empty for one source."""
     from llmctl import training
 
+    if isinstance(examples, training.Stream):
+        return tuple(
+            Seen(source, weight, examples.seen[source], float(examples.passes_of(source)))
+            for source, weight in ingredients(config.data)
+            if source in examples.seen and weight is not None
+        )
     if not isinstance(examples, training.Mixture):
         return ()
     epochs, rest = divmod(steps, training.steps_an_epoch(config, len(examples)))
@@ -79,6 +85,14 @@ def seen(config: PretrainConfig, examples: Any, steps: int) -> tuple[Seen, ...]:
 
 def tell(config: PretrainConfig, examples: Any, steps: int, progress: Progress) -> None:
     """Say before a training what it will see of each of several sources."""
+    from llmctl import training
+
+    if isinstance(examples, training.Stream):
+        parts = [part for part in ingredients(config.data) if part.weight is not None]
+        total = sum(part.weight or 0.0 for part in parts)
+        for source, weight in parts:
+            progress.note(f"{source}: {100 * (weight or 0.0) / total:.1f} % of the tokens")
+        return
     account = seen(config, examples, steps)
     if account and account[0].weight is not None:
         progress.note(

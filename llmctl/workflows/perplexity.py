@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, runs
-from llmctl.config import EvalConfig, PretrainConfig, TextData
+from llmctl.config import Corpus, EvalConfig, PretrainConfig
 from llmctl.errors import ConfigError, RunError
 from llmctl.limits import check_length, positions_in
 from llmctl.progress import Progress
@@ -65,7 +65,7 @@ def check(config: EvalConfig) -> None:
             f"stride {config.stride} is longer than max_length {config.max_length}: tokens would be left out",
             hint=f"--stride {config.max_length}",
         )
-    check_text(_text_data(config, None, {}) if config.data else TextData())
+    check_text(_text_data(config, None, {}) if config.data else Corpus())
     root = runs.runs_dir(config.runs_dir)
     found = models.find_source(config.model or str(runs.latest_finished(root).path), root)
     objective = objective_of(found)
@@ -196,35 +196,40 @@ def _score(
     return scores, None
 
 
-def _text_data(config: EvalConfig, recipe: TextData | None, unless: dict[str, Any]) -> TextData:
+def _text_data(config: EvalConfig, recipe: Corpus | None, unless: dict[str, Any]) -> Corpus:
     """What to read: ``unless``, overridden by the run's settings, then by every option off its default."""
-    own = {item.name: getattr(recipe, item.name) for item in fields(TextData)} if recipe else {}
-    return with_given(TextData(**{**unless, **own}), config)
+    own = {item.name: getattr(recipe, item.name) for item in fields(Corpus)} if recipe else {}
+    return with_given(Corpus(**{**unless, **own}), config)
 
 
 def _documents(
-    config: EvalConfig, recipe: TextData | None, progress: Progress
+    config: EvalConfig, recipe: Corpus | None, progress: Progress
 ) -> tuple[str | None, "Documents", bool]:
     """Return the split's name, its documents, and whether they were read as the run read its own.
 
     The text is the run's own unless other data is named. Other data is not held out from anything: all of it
     is scored when it has no validation split of its own, unless a held-out part is asked for by ``split``.
     """
-    from llmctl.data.load import load_text
+    from llmctl.data.load import load_streamed, load_text
     from llmctl.data.mixture import title_of
+    from llmctl.data.streamed import StreamedText
 
     own = recipe if config.data is None else None
     nothing_held_out = {"validation_fraction": 0.0} if config.data and config.split is None else {}
     settings = _text_data(config, own, nothing_held_out)
     split, documents = one_split(
-        load_text,
+        load_streamed if settings.streaming else load_text,
         settings,
         config.split,
         name=title_of(settings.data),
         own=own is not None,
         progress=progress,
     )
-    return split, documents, recipe is not None and read_alike(settings, recipe, TextData)
+    if isinstance(documents, StreamedText):
+        raise ConfigError(
+            f"{documents.name} is a stream, which is not judged as a whole", hint="--data FILE to judge by"
+        )
+    return split, documents, recipe is not None and read_alike(settings, recipe, Corpus)
 
 
 def _window(config: EvalConfig, recipe: PretrainConfig | None, positions: int | None) -> tuple[int, int]:

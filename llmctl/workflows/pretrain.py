@@ -14,7 +14,7 @@ from llmctl.limits import check_length
 from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES, READS_BACKWARDS
 from llmctl.runs import RunDir
-from llmctl.workflows import asked_model, asked_optimiser, mixing, train
+from llmctl.workflows import asked_model, asked_optimiser, mixing, streaming, train
 from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         from llmctl.architectures import DEFAULT_ARCHITECTURES
 
         check_text(config)
+        streaming.check(config)
         _check_options(config)
         if config.model:
             positions = asked_model.check_loaded(config, config.objective)
@@ -124,9 +125,11 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         )
 
     def load(self, config: PretrainConfig, progress: Progress) -> "dict[str, Documents]":
-        from llmctl.data.load import load_text
+        from llmctl.data.load import load_streamed, load_text
 
-        return load_text(config, progress=progress, cache_dir=runs.cache_dir())
+        load: Any = load_streamed if config.streaming else load_text
+        found: dict[str, Documents] = load(config, progress=progress, cache_dir=runs.cache_dir())
+        return found
 
     def fitted(self, config: PretrainConfig, progress: Progress) -> PretrainConfig:
         """The default block size is cut to what a loaded model can read; one that was asked for stays."""
@@ -157,28 +160,28 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         from llmctl.workflows import steps
 
         models.hide_bars()
-        tokenizer = train.tokenizer_for(config, run_dir, lambda: splits["train"], progress)
+        text = splits["train"]
+        tokenizer = train.tokenizer_for(
+            config, run_dir, lambda: text.start if config.streaming else text, progress
+        )
         objective = text_objective(config, tokenizer)
         objective.check_tokenizer()
-        examples = mixing.training_set(config, objective, splits["train"], progress)
+        examples, measured = _examples(config, objective, text, run_dir, progress)
         validation = splits.get("validation")
         judged = objective.encode(validation, progress=progress) if validation else None
         if judged is None:
             train.warn_unvalidated(progress)
-        _check_amount(config, examples.num_tokens)
-
         set_seed(config.seed)
         model = _model(config, objective, progress)
         if objective.reads_backwards:
             setattr(model.config, READS_BACKWARDS, True)
         progress.note(f"model: {models.describe(model)}")
         usual: Any = self.settle(replace(config, learning_rate=None)).learning_rate
-        plan = steps.plan_steps(config, examples, usual, progress)
+        plan = steps.plan_steps(config, measured, usual, progress)
         mixing.tell(config, examples, plan.steps, progress)
         sample = partial(objective.sample, features=judged) if judged else None
         apart = mixing.by_source(validation, judged)
-        lost = splits["train"].lost
-        return Prepared(tokenizer, objective, model, examples, judged, plan, sample, apart, lost)
+        return Prepared(tokenizer, objective, model, examples, judged, plan, sample, apart, text.lost)
 
     def finish(
         self, config: PretrainConfig, ready: Prepared, trained: Trained, progress: Progress
@@ -186,6 +189,8 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         from llmctl import models
 
         model, scores = _judge(ready, trained, progress)
+        if config.streaming:
+            streaming.tell_seen(ready.examples, ready.lost, progress)
         steps = trained.trainer.state.global_step
         result = TrainResult(
             run=str(trained.run_dir.path),
@@ -274,6 +279,17 @@ def _model(config: PretrainConfig, objective: "TextObjective", progress: Progres
     objective.check_model(model, config.model)
     models.check_vocabulary(objective.tokenizer, model, config.model)
     return model
+
+
+def _examples(
+    config: PretrainConfig, objective: "TextObjective", text: Any, run_dir: RunDir, progress: Progress
+) -> tuple[Any, Any]:
+    """The training examples, and what tells their number and size: they do themselves, but for a stream's."""
+    if config.streaming:
+        return streaming.training_set(config, objective, text, run_dir, progress)
+    examples = mixing.training_set(config, objective, text, progress)
+    _check_amount(config, examples.num_tokens)
+    return examples, examples
 
 
 def _check_amount(config: PretrainConfig, tokens: int) -> None:

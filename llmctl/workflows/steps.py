@@ -1,5 +1,6 @@
 """The steps of a pretraining, before the first: how many, of how much, at what rate; all of it told."""
 
+import math
 from typing import Any
 
 from llmctl import training
@@ -50,6 +51,13 @@ def _count(config: PretrainConfig, examples: Any, progress: Progress) -> int:
     """Optimiser steps of the run; what a number of tokens comes to is told."""
     if not config.max_tokens:
         return training.total_steps(config, len(examples))
+    if config.streaming:
+        a_step = training.examples_a_step(config) * examples.num_tokens / len(examples)
+        steps = math.ceil(config.max_tokens / a_step)
+        progress.note(
+            f"max_tokens {config.max_tokens:,}: {many(steps, 'step')} by the {a_step:,.0f} tokens of one on average"
+        )
+        return steps
     steps, seen = training.steps_for_tokens(config, examples, config.max_tokens)
     progress.note(
         f"max_tokens {config.max_tokens:,}: {many(steps, 'step')} see {seen:,} tokens, "

@@ -278,3 +278,21 @@ def test_a_task_needs_nothing_but_its_name(llmctl: Run, glue_hub: LoopbackHub, t
     untrained = llmctl("eval", "distilbert/distilbert-base-uncased", "--task", "sst2", **env)
     assert untrained.returncode == 1
     assert "has no trained head" in untrained.stderr
+
+
+def test_text_is_streamed_from_the_hub_without_a_copy(
+    llmctl: Run, data_hub: LoopbackHub, tmp_path: Path
+) -> None:
+    """Two shards, and a validation split of its own; what is fetched is kept nowhere."""
+    home = tmp_path / "home"
+    environment = data_hub.environment(home)
+    arguments = ("pretrain", "--data", "acme/corpus:stories", "--streaming", "--buffer-size", "8", *SMALL)
+    result = llmctl(*arguments, "--run-name", "streamed", "--json", **environment)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["train_tokens"] > 0
+    assert "a stream of acme/corpus:stories (train)" in result.stderr
+    assert not list(home.rglob("*.arrow")), "no table was made"
+    refused = llmctl("pretrain", "--data", "acme/corpus:stories", "--streaming", **environment)
+    assert refused.returncode == 2
+    assert "how much text acme/corpus:stories has is not known" in refused.stderr
+    assert "--max-steps N, or --max-tokens N" in refused.stderr

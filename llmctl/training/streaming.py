@@ -1,0 +1,256 @@
+"""Training examples of a stream: made of one buffer of text while the one before is learnt from."""
+
+import json
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch.utils.data import IterableDataset
+from transformers import TrainerCallback
+
+from llmctl.data.blocks import TokenizedDocuments
+from llmctl.data.stream import Buffer, Place
+from llmctl.errors import DataError
+from llmctl.training.mixture import Mixture
+from llmctl.training.sampling import order_of
+
+Buffers = Callable[[Place], Generator[Buffer, None, None]]
+
+
+class Pass(NamedTuple):
+    """All of a stream's text, once: batches and tokens."""
+
+    batches: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a chunk of examples begins.
+
+    Attributes:
+        chunk: its number, which is also the round in which its examples are as they are.
+        batch: batches before it.
+        passes: how often all of the stream was read before.
+        seen: tokens before it, by source.
+        place: where its buffer of text begins.
+    """
+
+    chunk: int
+    batch: int
+    passes: int
+    seen: dict[str, int]
+    place: Place
+
+    def to_json(self) -> dict[str, Any]:
+        positions, drawn = self.place
+        return {**vars(self), "place": {"positions": positions, "drawn": drawn}}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Start":
+        return cls(**{**content, "place": Place.read(**content["place"])})
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The examples of one buffer, in their order.
+
+    Attributes:
+        mixture: the examples, by source.
+        order: (N,) their places.
+        behind: where the next chunk begins.
+    """
+
+    start: Start
+    mixture: Mixture
+    order: np.ndarray
+    behind: Start
+    ends_pass: bool
+
+    def batches(self, size: int, first: int) -> Iterator[list[Any]]:
+        """The batches from number ``first`` on."""
+        for begin in range(first * size, len(self.order), size):
+            yield [self.mixture[self.start.chunk, int(place)] for place in self.order[begin : begin + size]]
+
+    def tokens(self, count: int) -> dict[str, int]:
+        """Tokens of the first ``count`` examples, by source."""
+        found = self.mixture.tokens_in(self.start.chunk, self.order[:count])
+        return dict(zip(self.mixture.sources, found.tolist(), strict=True))
+
+
+class Stream(IterableDataset[Any]):
+    """Batches of examples of a stream, without end, from any batch on.
+
+    What they hold follows from the text, the settings and the seed: a resumed training sees what it would have seen.
+    The examples of a buffer are learnt from in random order, or in batches of like length, as those of a whole text.
+
+    Args:
+        buffers: the text from a place on.
+        learn: makes training examples of documents.
+        start: where the stream begins.
+        batch_size: examples of a batch; the last of each buffer may have fewer.
+        seed: of the order.
+        fingerprint: of what the stream is read from.
+        lost: shard -> what was said of it when it was skipped; it is filled as the text is read.
+
+    Attributes:
+        a_pass: what all of the text is, where that was counted.
+        seen: tokens that the training has seen, by source; as far as it was told by :meth:`reach`.
+        passes: how often it has seen all of the text.
+    """
+
+    def __init__(
+        self,
+        buffers: Buffers,
+        learn: Callable[[TokenizedDocuments], Any],
+        start: Place,
+        *,
+        batch_size: int,
+        seed: int,
+        fingerprint: str,
+        lost: dict[str, str],
+    ) -> None:
+        self.buffers = buffers
+        self.learn = learn
+        self.batch_size = batch_size
+        self.seed = seed
+        self.fingerprint = fingerprint
+        self.lost = lost
+        self.a_pass: Pass | None = None
+        self.seen = dict.fromkeys(start.drawn, 0)
+        self.passes = 0.0
+        self._start = Start(0, 0, 0, dict(self.seen), start)
+        self._first = 0  # batch to begin with
+        self._log: deque[Chunk] = deque()
+
+    def passes_of(self, source: str) -> int:
+        """How often the training has read all of one source."""
+        start = self._log[0].start if self._log else self._start
+        return start.place.positions[source].passes
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the training has seen."""
+        return sum(self.seen.values())
+
+    def chunks(self) -> Generator[Chunk, None, None]:
+        """The chunks from the start on, without end.
+
+        Raises:
+            DataError: a shard is broken, or a whole pass holds nothing to learn from.
+        """
+        start, found, reason = self._start, False, None
+        for buffer in self.buffers(start.place):
+            try:
+                chunk = self._chunk(start, buffer)
+            except DataError as exc:  # too little text by itself, such as the end of a pass
+                reason = reason or exc
+                if buffer.ends_pass and not found:
+                    raise reason from None
+                start = Start(
+                    start.chunk + 1, start.batch, start.passes + buffer.ends_pass, start.seen, buffer.behind
+                )
+                continue
+            yield chunk
+            start, found = chunk.behind, True
+
+    def _chunk(self, start: Start, buffer: Buffer) -> Chunk:
+        mixture = Mixture(
+            {name: self.learn(part) for name, part in buffer.documents.items()}, None, self.seed
+        )
+        if not len(mixture):
+            raise DataError("the stream holds nothing to learn from", hint="give more text")
+        order = order_of(mixture, self.batch_size, self.seed)
+        order.set_epoch(start.chunk)
+        tokens = mixture.tokens_in(start.chunk)
+        seen = {**start.seen}
+        for name, count in zip(mixture.sources, tokens.tolist(), strict=True):
+            seen[name] += count
+        behind = Start(
+            start.chunk + 1,
+            start.batch - (-len(mixture) // self.batch_size),
+            start.passes + buffer.ends_pass,
+            seen,
+            buffer.behind,
+        )
+        return Chunk(start, mixture, np.fromiter(order, dtype=np.int64), behind, buffer.ends_pass)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        """The batches: lists of examples; a chunk is made while the one before is handed out."""
+        chunks = self.chunks()
+        skip = self._first - self._start.batch
+        with ThreadPoolExecutor(1) as maker:
+            ahead = maker.submit(next, chunks)
+            while True:
+                chunk = ahead.result()
+                ahead = maker.submit(next, chunks)
+                self._log.append(chunk)
+                yield from chunk.batches(self.batch_size, skip)
+                skip = max(skip - (chunk.behind.batch - chunk.start.batch), 0)
+
+    def reach(self, batch: int) -> None:
+        """The training has learnt from so many batches."""
+        while len(self._log) > 1 and self._log[0].behind.batch <= batch:
+            self._log.popleft()
+        if not self._log:
+            return
+        chunk = self._log[0]
+        within = chunk.tokens((batch - chunk.start.batch) * self.batch_size)
+        self.seen = {name: count + within.get(name, 0) for name, count in chunk.start.seen.items()}
+        self.passes = batch / self.a_pass.batches if self.a_pass else float(chunk.start.passes)
+
+    def save(self, file: Path) -> None:
+        """Keep where the training is, so that it goes on from there without reading what went before."""
+        content = {
+            "fingerprint": self.fingerprint,
+            "seen": self.seen,
+            "passes": self.passes,
+            "pass": self.a_pass,
+            "lost": self.lost,
+            "start": self._log[0].start.to_json(),
+        }
+        file.write_text(json.dumps(content))
+
+    def go_to(self, batch: int, file: Path) -> None:
+        """Begin with a batch; what is kept in ``file`` saves the reading of what went before, where it is there.
+
+        Raises:
+            DataError: the stream is read from other shards than when the file was written.
+        """
+        self._first = batch
+        if not file.exists():
+            return
+        content = json.loads(file.read_text())
+        if content["fingerprint"] != self.fingerprint:
+            raise DataError(
+                "the shards of the stream are not those that the run has read so far: names, sizes or order differ",
+                hint="put them back, or begin another run (--model RUN goes on with its weights)",
+            )
+        self._start, self.seen, self.passes = (
+            Start.from_json(content["start"]),
+            content["seen"],
+            content["passes"],
+        )
+        self.lost.update(content["lost"])
+
+
+STATE = "stream.json"
+"""The file of a checkpoint that says where in a stream it was written."""
+
+
+class Reached(TrainerCallback):
+    """Tells the stream how far the training is, and keeps that with each checkpoint."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.stream.reach(state.global_step * args.gradient_accumulation_steps)
+        state.epoch = self.stream.passes  # Trainer knows no end of a stream: it would count shares of the run
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.stream.save(Path(args.output_dir) / f"checkpoint-{state.global_step}" / STATE)
