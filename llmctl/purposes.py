@@ -5,7 +5,7 @@ and a wrong word is to be answered at once.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +40,7 @@ class _Purpose(NamedTuple):
         examples: names that would do.
         also: architectures that have the head beside those of the table.
         unlike: table -> why the architectures in it are no such models, although they have the head.
+        alone: architecture -> why it is no such model.
     """
 
     table: str
@@ -47,6 +48,7 @@ class _Purpose(NamedTuple):
     examples: str
     also: tuple[str, ...] = ()
     unlike: Mapping[str, str] = {}
+    alone: Mapping[str, str] = {}
 
 
 _PURPOSES = {
@@ -55,6 +57,7 @@ _PURPOSES = {
         "predict a next token",
         "gpt2, llama, qwen2, mistral",
         unlike={"SEQ_TO_SEQ_CAUSAL_LM": "is an encoder with a decoder", "MASKED_LM": "reads text both ways"},
+        alone={"xlnet": "learns tokens in permuted order, which is no objective here"},
     ),
     "AutoModelForMaskedLM": _Purpose(
         "MASKED_LM",
@@ -80,8 +83,13 @@ _TABLE = re.compile(r"^MODEL_(?:FOR_)?(\w*?)_?MAPPING_NAMES = OrderedDict\((.*?)
 _ENTRY = re.compile(r'^ {8}\(\s*"([^"]+)"', re.M)
 
 
-def check_architecture(architecture: str, model_class: str = "AutoModelForCausalLM") -> None:
+def check_architecture(
+    architecture: str, model_class: str = "AutoModelForCausalLM", *, objectives: Iterable[str] = ()
+) -> None:
     """Refuse a name that the library does not know, or that has no models of ``model_class``.
+
+    Args:
+        objectives: keys of ``MODEL_CLASSES`` that could be chosen instead; those that would do are named.
 
     Raises:
         ConfigError: with names that would do.
@@ -93,15 +101,20 @@ def check_architecture(architecture: str, model_class: str = "AutoModelForCausal
             f"unknown architecture {architecture!r}", hint=near or f"for example: {purpose.examples}"
         )
     if why := _unfit(architecture, purpose):
-        raise ConfigError(f"architecture {architecture!r} {why}", hint=f"for example: {purpose.examples}")
+        raise ConfigError(
+            f"architecture {architecture!r} {why}", hint=_hint(architecture, purpose, objectives)
+        )
 
 
-def check_saved(name: str, config: Mapping[str, Any], model_class: str) -> None:
+def check_saved(
+    name: str, config: Mapping[str, Any], model_class: str, *, objectives: Iterable[str] = ()
+) -> None:
     """Refuse a saved model whose family has no head of ``model_class``.
 
     Args:
         name: of the model, for the message.
         config: its ``config.json``.
+        objectives: as for :func:`check_architecture`.
 
     Raises:
         ConfigError: naming the family. One that the library does not know is left to its loader.
@@ -110,7 +123,8 @@ def check_saved(name: str, config: Mapping[str, Any], model_class: str) -> None:
     if family not in set().union(*_tables().values()) or config.get("is_decoder"):
         return
     if why := _unfit(str(family), purpose):
-        raise ConfigError(f"{name} is a {family} model, which {why}", hint=f"for example: {purpose.examples}")
+        hint = _hint(str(family), purpose, objectives)
+        raise ConfigError(f"{name} is a {family} model, which {why}", hint=hint)
 
 
 def architectures_for(model_class: str) -> frozenset[str]:
@@ -124,10 +138,16 @@ def ability(model_class: str) -> str:
     return _PURPOSES[model_class].does
 
 
+def _hint(architecture: str, purpose: _Purpose, objectives: Iterable[str]) -> str:
+    able = [name for name in objectives if not _unfit(architecture, _PURPOSES[MODEL_CLASSES[name]])]
+    examples = f"for example: {purpose.examples}"
+    return f"--objective {' or '.join(able)}, or another model, {examples}" if able else examples
+
+
 def _unfit(architecture: str, purpose: _Purpose) -> str | None:
-    for table, why in purpose.unlike.items():
-        if architecture in _tables()[table]:
-            return f"{why}: it cannot {purpose.does}"
+    whys = [why for table, why in purpose.unlike.items() if architecture in _tables()[table]]
+    if why := purpose.alone.get(architecture, next(iter(whys), None)):
+        return f"{why}: it cannot {purpose.does}"
     able = _tables()[purpose.table].union(purpose.also)
     return None if architecture in able else f"cannot {purpose.does}"
 

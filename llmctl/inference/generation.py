@@ -30,6 +30,9 @@ from llmctl.limits import num_positions
 from llmctl.progress import SILENT, Progress
 
 _SORTED_BATCHES = 16  # prompts of like length are looked for among this many batches
+_CACHES = ("past_key_values", "cache_params", "state")  # what families call what they remember of a text
+# families whose recurrence runs over padding whatever the mask says, or whose state mixes the rows of a batch
+_ALONE = frozenset(["rwkv", "recurrent_gemma"])
 
 
 def stream(
@@ -93,6 +96,7 @@ def _written(
 ) -> Iterator[Continuation]:
     count = settings.num_return_sequences
     size = settings.batch_size * count
+    alone = model.config.model_type in _ALONE
     with progress.bar("generating", len(rows), "texts") as advance:
         for begin in range(0, len(rows), size * _SORTED_BATCHES):
             chunk = rows[begin : begin + size * _SORTED_BATCHES]
@@ -103,8 +107,9 @@ def _written(
                     for same_prompt in range(0, len(batch), count):
                         _beams(model, batch[same_prompt : same_prompt + count], settings)
                 else:
-                    for _ in _advance(model, batch, settings):
-                        pass
+                    for rows_at_once in [[row] for row in batch] if alone else [batch]:
+                        for _ in _advance(model, rows_at_once, settings):
+                            pass
                 advance(len(batch))
             yield from (row.continuation() for row in chunk)
 
@@ -117,11 +122,14 @@ def _advance(model: Any, rows: list[Row], settings: GenerateConfig) -> Iterator[
         processors = _processors(settings, mask)
         takes = inspect.signature(model.forward).parameters
         positions = num_positions(model)
+        memory = next((name for name in _CACHES if name in takes), _CACHES[0])
         fixed = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         read, cache = ids, None
         while True:
             padding = {} if mask is None else _padding_arguments(mask, read.shape[1], takes, positions)
-            output = model(input_ids=read, past_key_values=cache, use_cache=True, **padding, **fixed)
+            if cache is not None and memory != _CACHES[0]:
+                padding = {}  # a state, unlike keys and values, holds nothing that a mask would have to hide
+            output = model(input_ids=read, use_cache=True, **{memory: cache}, **padding, **fixed)
             scores = processors(ids, output.logits[:, -1].float())
             token = _choose(scores, rows, greedy=settings.temperature == 0)
             yield [row.push(number) for row, number in zip(rows, token.tolist(), strict=True)]
@@ -130,7 +138,7 @@ def _advance(model: Any, rows: list[Row], settings: GenerateConfig) -> Iterator[
             ids = torch.cat([ids, token[:, None]], dim=1)
             if mask is not None:
                 mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-            cache = getattr(output, "past_key_values", None)
+            cache = getattr(output, memory, None)
             read = ids if cache is None else ids[:, -1:]  # without a cache of this kind all is read again
 
 

@@ -91,11 +91,12 @@ _T5 = Family(
     pair="$A:0 </s>:0 $B:0 </s>:0",
     sentinels=100,
 )
-_PEGASUS = replace(_T5, sentinels=0)
+_MARIAN = replace(_T5, sentinels=0)
+_PEGASUS = replace(_MARIAN, roles=dict(_T5.roles) | {"mask_token": "<mask_2>"}, mask_takes_space=True)
 
 _ARCHITECTURES = (
     (_GPT2, "gpt2 gpt_neo gptj gpt_neox gpt_bigcode codegen phi starcoder2 olmo olmo2 olmo3 olmoe"),
-    (_GPT2, "stablelm mamba mamba2 falcon_mamba mpt falcon"),
+    (_GPT2, "stablelm mamba mamba2 falcon_mamba rwkv mpt falcon"),
     (_QWEN, "qwen2 qwen2_moe qwen3 qwen3_moe qwen3_next"),
     (_OPT, "opt"),
     (_BLOOM, "bloom"),
@@ -107,7 +108,8 @@ _ARCHITECTURES = (
     (_ALBERT, "albert"),
     (_ROBERTA, "roberta xlm-roberta xlm-roberta-xl roberta-prelayernorm longformer camembert bart led"),
     (_T5, "t5 mt5 umt5 switch_transformers longt5"),
-    (_PEGASUS, "pegasus marian"),
+    (_PEGASUS, "pegasus"),
+    (_MARIAN, "marian"),
 )
 FAMILIES = {name: family for family, names in _ARCHITECTURES for name in names.split()}
 

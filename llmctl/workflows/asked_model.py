@@ -1,5 +1,6 @@
 """The model that a training is asked for: checked before its data is read, and again before it is encoded."""
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 from llmctl import runs
@@ -22,10 +23,10 @@ def check_new(config: TrainConfig, objective: str, architecture: str, *, block_s
         ConfigError: an unknown architecture, or one that is made for something else; sizes that do not fit.
     """
     from llmctl import tokenization
-    from llmctl.architectures import check_shape
+    from llmctl.shapes import check_shape
 
-    check_architecture(architecture, MODEL_CLASSES[objective])
-    check_shape(config, block_size=block_size)
+    check_architecture(architecture, MODEL_CLASSES[objective], objectives=_alternatives(config))
+    check_shape(config, architecture, block_size=block_size)
     if not config.tokenizer:
         tokenization.check(config, architecture)
 
@@ -45,13 +46,20 @@ def check_loaded(config: TrainConfig, objective: str) -> int | None:
     saved = models.plain_config(found)
     if saved is None:
         return None
-    check_saved(found.name, saved, MODEL_CLASSES[objective])
+    check_saved(found.name, saved, MODEL_CLASSES[objective], objectives=_alternatives(config))
     if saved.get(READS_BACKWARDS) and objective in ("clm", "chat"):
         raise ConfigError(
             f"{found.name} reads text backwards: it cannot learn to go on from it",
             hint=f"llmctl pretrain --model {found.name} --objective rclm",
         )
     return positions_in(saved)
+
+
+def _alternatives(config: TrainConfig) -> Iterable[str]:
+    """The objectives of pretraining, where that is asked for."""
+    from llmctl.architectures import DEFAULT_ARCHITECTURES
+
+    return DEFAULT_ARCHITECTURES if isinstance(config, PretrainConfig) else ()
 
 
 def check_tokenizer(config: TrainConfig) -> None:

@@ -104,21 +104,22 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
             asked_model.check_new(config, config.objective, architecture, block_size=config.block_size)
 
     def settle(self, config: PretrainConfig) -> PretrainConfig:
-        from llmctl import architectures
+        from llmctl.architectures import DEFAULT_ARCHITECTURES
+        from llmctl.shapes import DEFAULT_SIZE, SIZES
 
         config = replace(config, lr_scheduler_type=asked_optimiser.schedule_of(config))
         if config.model:
             optim = config.optim or "adamw_torch_fused"
             rate = asked_optimiser.rate_of(optim, CONTINUED_LEARNING_RATE)
             return replace(config, optim=optim, learning_rate=config.learning_rate or rate)
-        size: Any = config.model_size or architectures.DEFAULT_SIZE
-        hidden = config.hidden_size or architectures.SIZES[size][0]
+        size: Any = config.model_size or DEFAULT_SIZE
+        hidden = config.hidden_size or SIZES[size][0]
         optim = config.optim or "muon"
         adamw = LEARNING_RATE_WIDTH / hidden
         rate = LEARNING_RATE_MUON / hidden**0.5 if optim == "muon" else asked_optimiser.rate_of(optim, adamw)
         return replace(
             config,
-            architecture=config.architecture or architectures.DEFAULT_ARCHITECTURES[config.objective],
+            architecture=config.architecture or DEFAULT_ARCHITECTURES[config.objective],
             model_size=size,
             optim=optim,
             learning_rate=config.learning_rate or round(rate, 6),
@@ -258,6 +259,7 @@ def _block_size_asked(config: PretrainConfig) -> int | None:
 def _model(config: PretrainConfig, objective: "TextObjective", progress: Progress) -> Any:
     """A new model, or the one to go on with; its positions and vocabulary are checked."""
     from llmctl import heads, models
+    from llmctl.architectures import shape_errors
 
     if not config.model:
         model = models.new_model(
@@ -266,7 +268,8 @@ def _model(config: PretrainConfig, objective: "TextObjective", progress: Progres
         # an encoder-decoder keeps its family's
         if config.dropout is None and not model.config.is_encoder_decoder:
             progress.note("dropout 0: a model that learns from fresh text needs none (--dropout overrides)")
-        objective.check_model(model, f"architecture {config.architecture!r}")
+        with shape_errors(model.config.model_type):  # some shapes are refused only when a model is used
+            objective.check_model(model, f"architecture {config.architecture!r}")
         return model
     root = runs.runs_dir(config.runs_dir)
     if objective.model_class == MODEL_CLASSES["clm"]:  # has its head, or is damaged; other heads may be new
