@@ -18,7 +18,7 @@ from llmctl.models.loading import (
     outline,
     positions_of,
 )
-from llmctl.models.making import new_model, save
+from llmctl.models.making import extend_vocabulary, new_model, save
 from llmctl.models.sources import BUILTIN, Source, find_source, hide_bars, plain_config
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "check_causal",
     "check_vocabulary",
     "describe",
+    "extend_vocabulary",
     "find_source",
     "for_training",
     "hide_bars",

@@ -41,6 +41,28 @@ def new_model(
         return auto_class.from_config(config, dtype=torch.float32)
 
 
+def extend_vocabulary(model: Any, num_tokens: int) -> int:
+    """Give a model embeddings for the tokens that it has none for, each near the mean of those that it has.
+
+    Tied embeddings stay tied. Fewer tokens than embeddings change nothing.
+
+    Returns:
+        How many were added.
+    """
+    from transformers.utils import logging
+
+    missing: int = num_tokens - model.get_input_embeddings().weight.shape[0]
+    if missing <= 0:
+        return 0
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # else it explains what the caller tells
+    try:
+        model.resize_token_embeddings(num_tokens, mean_resizing=True)
+    finally:
+        logging.set_verbosity(verbosity)
+    return missing
+
+
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Save a plain Hugging Face directory: complete, or not there at all.
 

@@ -14,7 +14,7 @@ from llmctl.limits import check_length
 from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES, READS_BACKWARDS
 from llmctl.runs import RunDir
-from llmctl.workflows import asked_model, asked_optimiser, mixing, streaming, train
+from llmctl.workflows import asked_model, asked_optimiser, mixing, streaming, train, vocabulary
 from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 
 if TYPE_CHECKING:
@@ -163,8 +163,13 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         models.hide_bars()
         text = splits["train"]
         tokenizer = train.tokenizer_for(
-            config, run_dir, lambda: text.start if config.streaming else text, progress
+            config,
+            run_dir,
+            lambda: text.start if config.streaming else text,
+            progress,
+            further=config.special_tokens,
         )
+        vocabulary.tell_unused(config, progress)
         objective = text_objective(config, tokenizer)
         objective.check_tokenizer()
         examples, measured = _examples(config, objective, text, run_dir, progress)
@@ -280,7 +285,7 @@ def _model(config: PretrainConfig, objective: "TextObjective", progress: Progres
     if objective.reads_backwards and not hasattr(model.config, READS_BACKWARDS):
         progress.warn(f"{config.model} has read text forwards until now")
     objective.check_model(model, config.model)
-    models.check_vocabulary(objective.tokenizer, model, config.model)
+    vocabulary.fit(model, objective.tokenizer, config, progress)
     return model
 
 

@@ -4,14 +4,14 @@ import math
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from llmctl import disk, runs
 from llmctl.config import FinetuneConfig, ModelShape, PretrainConfig
 from llmctl.errors import ConfigError, ModelError, RunError
-from llmctl.progress import SILENT, Progress
+from llmctl.progress import SILENT, Progress, many
 from llmctl.recipe import resolve, to_yaml
 from llmctl.runs import RunDir
 from llmctl.workflows import asked_model, asked_optimiser
@@ -285,6 +285,7 @@ def tokenizer_for(
     progress: Progress,
     *,
     slow: bool = False,
+    further: Sequence[str] = (),
 ) -> Any:
     """The tokenizer that was asked for, the model's, or one trained on the training split.
 
@@ -293,6 +294,7 @@ def tokenizer_for(
     Args:
         texts: gives what a new tokenizer learns from.
         slow: as for ``models.load_tokenizer``.
+        further: tokens that are never split, which one that was not trained here shall have too.
     """
     from llmctl import models, tokenization
 
@@ -301,6 +303,10 @@ def tokenizer_for(
         return models.load_tokenizer(str(run_dir.tokenizer), runs_dir=place, slow=slow)
     if source := config.tokenizer or config.model:
         tokenizer = models.load_tokenizer(source, runs_dir=place, slow=slow)
+        if added := tokenizer.add_tokens(list(further), special_tokens=True):
+            progress.note(
+                f"{source}: {many(added, 'token')} added to its tokenizer, which has {len(tokenizer):,} now"
+            )
     else:
         assert config.architecture
         tokenizer = tokenization.train(texts(), config, config.architecture, progress=progress)

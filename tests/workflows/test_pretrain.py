@@ -234,20 +234,12 @@ def test_bad_input_gets_one_message_and_leaves_no_model(
     assert not list(places.glob("runs/*/model"))
 
 
-def test_a_shape_that_the_library_refuses_is_known_before_the_text_is_encoded(
+def test_a_shape_that_the_family_refuses_is_known_before_the_text_is_encoded(
     quick: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pretrain.Pretraining, "prepare", lambda *_: pytest.fail("the text is encoded"))
-    with pytest.raises(ConfigError, match="architecture 'mamba2' refuses this shape"):
-        pretrain.run(quick(architecture="mamba2"), progress=SILENT)
-
-
-def test_a_vocabulary_beyond_the_models_is_refused(quick: Any, places: Path) -> None:
-    pretrain.run(quick(vocab_size=300, run_name="small"), progress=SILENT)
-    pretrain.run(quick(vocab_size=400, run_name="large"), progress=SILENT)
-    shape: dict[str, Any] = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None}
-    with pytest.raises(ModelError, match="id 399, small has 300 embeddings"):
-        pretrain.run(quick(**shape, model="small", tokenizer="large"), progress=SILENT)
+    with pytest.raises(ConfigError, match="architecture 'gpt2' has no such setting"):
+        pretrain.run(quick(architecture="gpt2", num_key_value_heads=2), progress=SILENT)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(quick: Any, places: Path) -> None:
