@@ -152,10 +152,9 @@ def check_new(root: Path, name: str) -> Path:
     if not above.is_dir():
         raise RunError(f"cannot make the run directory {path}: {above} is a file", hint=_OTHER_PLACE)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(
-            f"run directory in use: {path}",
-            hint=f"go on with it (--resume {path.name}) or choose another --run-name",
-        )
+        finished = path.is_dir() and RunDir(path).finished
+        instead = "it is finished: " if finished else f"go on with it (--resume {path.name}) or "
+        raise RunError(f"run directory in use: {path}", hint=f"{instead}choose another --run-name")
     return path
 
 

@@ -34,6 +34,15 @@ def test_a_used_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+def test_a_used_name_is_gone_on_with_only_where_the_run_is_not_finished(tmp_path: Path) -> None:
+    make(tmp_path, "half", finished=False)
+    make(tmp_path, "whole", finished=True)
+    for name, hint in {"half": "--resume half", "whole": "it is finished: choose another"}.items():
+        with pytest.raises(RunError) as caught:
+            runs.check_new(tmp_path, name)
+        assert hint in str(caught.value.hint)
+
+
 def test_a_place_below_a_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("mine")
     for root in (tmp_path / "file.txt", tmp_path / "file.txt" / "deep" / "runs"):

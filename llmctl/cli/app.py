@@ -27,13 +27,22 @@ class StrictCommand(TyperCommand):
 
     def _check_options(self, ctx: Any, args: list[str]) -> None:
         try:
-            order = self.make_parser(ctx).parse_args(args)[2]
+            order = self.make_parser(ctx).parse_args(list(args))[2]
             given: list[Any] = [param for param in order if param.param_type_name == "option"]
         except typer.TyperException as error:
             if not hasattr(error, "possibilities"):  # those of an option that there is not
                 raise
             word = getattr(error, "option_name", "")
-            hint = suggestion(word, [name for param in self.params for name in param.opts])
+            names = [name for param in self.params for name in param.opts]
+            if word.lstrip("-") in names:  # of an argument
+                value = next(
+                    iter(args[args.index(word) + 1 :] if word in args else []), word.lstrip("-").upper()
+                )
+                raise ConfigError(
+                    f"no such option: {word}; what it would name stands by itself",
+                    hint=f"{ctx.command_path} {value}",
+                ) from error
+            hint = suggestion(word, [name for name in names if name.startswith("-")])
             raise ConfigError(
                 f"no such option: {word}" + (f"; {hint}" if hint else ""),
                 hint=f"{ctx.command_path} --help lists every option",

@@ -251,7 +251,7 @@ def _check_options(config: PretrainConfig) -> None:
     for name, objectives in _OPTIONS_OF_OBJECTIVES.items():
         if config.objective not in objectives and getattr(config, name) != getattr(PretrainConfig, name):
             raise ConfigError(
-                f"{name} is not for objective {config.objective}",
+                f"--{name.replace('_', '-')} is not for objective {config.objective}",
                 hint=f"leave it out, or --objective {' or '.join(objectives)}",
             )
 

@@ -87,6 +87,17 @@ def test_usage_errors_name_the_option_and_the_next_step(llmctl: Run) -> None:
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [("eval --model runs/x --json", "llmctl eval runs/x"), ("eval --model=x", "llmctl eval MODEL")],
+)
+def test_an_argument_typed_as_an_option_is_shown_as_it_is_typed(llmctl: Run, typed: str, hint: str) -> None:
+    result = llmctl(*typed.split())
+    assert result.returncode == 2
+    assert "no such option: --model; what it would name stands by itself" in result.stderr
+    assert f"hint: {hint}\n" in result.stderr
+
+
 def test_an_empty_word_is_refused_and_a_bad_argument_named_as_such(llmctl: Run) -> None:
     assert "error: MODEL should be not empty, found nothing" in llmctl("eval", "").stderr
     assert (
