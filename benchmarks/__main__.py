@@ -22,6 +22,7 @@ NAMES = (
     "perplexity",
     "generation",
     "tinyshakespeare",
+    "pretrained_encoder",
     "finetuning",
 )
 LONG = ("quality",)  # about an hour: run when named, and by make soak

@@ -10,7 +10,7 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -75,6 +75,9 @@ class Blocks:
         restart: give positions that begin anew with each document. What predicts a document's first token is its
             position 0, as it is when a text is scored or written: its prefix, else the end of the document before.
     """
+
+    lengths: ClassVar[None] = None
+    """All blocks but the last are equally long."""
 
     def __init__(self, documents: TokenizedDocuments, block_size: int, *, restart: bool = False) -> None:
         self.tokens = documents.tokens

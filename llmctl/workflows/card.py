@@ -5,9 +5,10 @@ from typing import Any
 
 from llmctl import adapters
 from llmctl.adapters import Adapter
-from llmctl.config import FinetuneConfig
+from llmctl.config import FinetuneConfig, PretrainConfig
 from llmctl.progress import many
 from llmctl.runs import RunDir
+from llmctl.workflows import mixing
 
 
 def task_card(config: FinetuneConfig, run_dir: RunDir, result: Any, objective: Any) -> str:
@@ -39,6 +40,34 @@ def task_card(config: FinetuneConfig, run_dir: RunDir, result: Any, objective: A
 | validation | | 95 % interval | same answer for all |
 |---|---|---|---|
 {scores}
+
+{_usage(run_dir, objective.model_class)}
+"""
+
+
+def text_card(config: PretrainConfig, run_dir: RunDir, result: Any, objective: Any, description: str) -> str:
+    """The card of a pretrained model.
+
+    Args:
+        result: a ``TrainResult``.
+        objective: what it is, and its ``model_class``, which loads the model.
+        description: of its shape.
+    """
+    scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in result.scores.items())
+    return f"""\
+# {run_dir.name}
+
+A {objective.what} trained by llmctl ({description}).
+
+- data: {mixing.described(config, result.sources)}; {result.train_tokens:,} training tokens; fingerprints in
+  `environment.json`
+- training: {many(result.steps, "step")} in {result.seconds:,.0f} s; every setting in `recipe.yaml`
+
+| validation | |
+|---|---|
+{scores or "| none | |"}
+
+{objective.remark}`llmctl eval {run_dir.path}` adds intervals.
 
 {_usage(run_dir, objective.model_class)}
 """

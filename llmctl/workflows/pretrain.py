@@ -11,10 +11,10 @@ from llmctl.config import PretrainConfig
 from llmctl.data.mixture import check_text, ingredients
 from llmctl.errors import ConfigError, DataError
 from llmctl.limits import check_length
-from llmctl.progress import Progress, many
-from llmctl.purposes import MODEL_CLASSES, READS_BACKWARDS
+from llmctl.progress import Progress
 from llmctl.runs import RunDir
-from llmctl.workflows import asked_model, asked_optimiser, mixing, streaming, train, vocabulary
+from llmctl.workflows import asked_model, asked_optimiser, mixing, streaming, text_model, train, vocabulary
+from llmctl.workflows.card import text_card
 from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 
 if TYPE_CHECKING:
@@ -178,9 +178,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         if judged is None:
             train.warn_unvalidated(progress)
         set_seed(config.seed)
-        model = _model(config, objective, progress)
-        if objective.reads_backwards:
-            setattr(model.config, READS_BACKWARDS, True)
+        model = text_model.to_train(config, objective, progress)
         progress.note(f"model: {models.describe(model)}")
         usual: Any = self.settle(replace(config, learning_rate=None)).learning_rate
         plan = steps.plan_steps(config, measured, usual, progress)
@@ -194,7 +192,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
     ) -> TrainResult:
         from llmctl import models
 
-        model, scores = _judge(ready, trained, progress)
+        model, scores = text_model.read_back(ready, trained, progress)
         if config.streaming:
             streaming.tell_seen(ready.examples, ready.lost, progress)
         steps = trained.trainer.state.global_step
@@ -213,7 +211,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         )
         disk.write_file(
             trained.run_dir.card,
-            _card(config, trained.run_dir, result, ready.objective, models.describe(trained.model)),
+            text_card(config, trained.run_dir, result, ready.objective, models.describe(trained.model)),
         )
         return result
 
@@ -261,34 +259,6 @@ def _block_size_asked(config: PretrainConfig) -> int | None:
     return None if config.block_size == PretrainConfig.block_size else config.block_size
 
 
-def _model(config: PretrainConfig, objective: "TextObjective", progress: Progress) -> Any:
-    """A new model, or the one to go on with; its positions and vocabulary are checked."""
-    from llmctl import heads, models
-    from llmctl.architectures import shape_errors
-
-    if not config.model:
-        model = models.new_model(
-            config, objective.tokenizer, model_class=objective.model_class, block_size=config.block_size
-        )
-        # an encoder-decoder keeps its family's
-        if config.dropout is None and not model.config.is_encoder_decoder:
-            progress.note("dropout 0: a model that learns from fresh text needs none (--dropout overrides)")
-        with shape_errors(model.config.model_type):  # some shapes are refused only when a model is used
-            objective.check_model(model, f"architecture {config.architecture!r}")
-        return model
-    root = runs.runs_dir(config.runs_dir)
-    if objective.model_class == MODEL_CLASSES["clm"]:  # has its head, or is damaged; other heads may be new
-        model = models.load_for_training(config.model, runs_dir=root)
-    else:
-        source = models.find_source(config.model, root)
-        model = heads.load_with_new_head(source, objective.model_class, {}, progress)
-    if objective.reads_backwards and not hasattr(model.config, READS_BACKWARDS):
-        progress.warn(f"{config.model} has read text forwards until now")
-    objective.check_model(model, config.model)
-    vocabulary.fit(model, objective.tokenizer, config, progress)
-    return model
-
-
 def _examples(
     config: PretrainConfig, objective: "TextObjective", text: Any, run_dir: RunDir, progress: Progress
 ) -> tuple[Any, Any]:
@@ -307,55 +277,3 @@ def _check_amount(config: PretrainConfig, tokens: int) -> None:
             f"the training text has {tokens:,} tokens, one block takes {config.block_size:,}",
             hint=f"give more text, or --block-size {max(tokens // 8, 8)}",
         )
-
-
-def _judge(ready: Prepared, trained: Trained, progress: Progress) -> tuple[Any, dict[str, float]]:
-    """Return ``model/`` as read back from disk and its scores; they must be those of the model in memory.
-
-    Raises:
-        ModelError: it does not, so the saved model is not the trained one.
-    """
-    from llmctl import heads, models
-
-    run_dir = trained.run_dir
-    source = models.find_source(str(run_dir.path), run_dir.path.parent)
-    loaded = heads.load_with_head(source, ready.objective.model_class, runs_dir=run_dir.path.parent)
-    if ready.validation is None:
-        return loaded.model, {}
-    scores = ready.objective.evaluate(loaded.model, ready.validation, progress=progress)
-    train.check_read_back(scores["loss"], ready, trained)
-    return loaded.model, scores
-
-
-def _card(
-    config: PretrainConfig,
-    run_dir: RunDir,
-    result: TrainResult,
-    objective: "TextObjective",
-    description: str,
-) -> str:
-    """The model card: what it is, what it learnt from, how it scores, how to use it."""
-    scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in result.scores.items())
-    auto_class = objective.model_class
-    return f"""\
-# {run_dir.name}
-
-A {objective.what} trained by llmctl ({description}).
-
-- data: {mixing.described(config, result.sources)}; {result.train_tokens:,} training tokens; fingerprints in
-  `environment.json`
-- training: {many(result.steps, "step")} in {result.seconds:,.0f} s; every setting in `recipe.yaml`
-
-| validation | |
-|---|---|
-{scores or "| none | |"}
-
-{objective.remark}`llmctl eval {run_dir.path}` adds intervals.
-
-```python
-from transformers import {auto_class}, AutoTokenizer
-
-model = {auto_class}.from_pretrained("{run_dir.model}")
-tokenizer = AutoTokenizer.from_pretrained("{run_dir.model}")
-```
-"""

@@ -43,7 +43,7 @@ def plan_steps(
         greater_is_better=False,
         rate="tokens",
         amount=tokens,
-        equal_shapes=getattr(examples, "lengths", None) is None,
+        equal_shapes=examples.lengths is None,
     )
 
 

@@ -1,0 +1,98 @@
+"""What pretraining is worth: a small BERT that has read reviews, against one of random weights, as classifiers.
+
+Both are of one shape (4 layers x 192) and tokenizer, and are fine-tuned on the same few labelled reviews, with the
+same settings; the learning rate is the better of two for each. The first has read other reviews before, without their
+labels, by ``recipes/pretrain/bert.yaml`` (hidden words, and which passages follow each other). Reviews are generated:
+those that it read have another seed than the labelled ones, and none has the text of one that judges. They come of
+the same grammar, so this is what reading more of one's own kind of text is worth. The 1,000 that judge choose
+nothing: the last model is kept. Intervals are bootstrapped over them.
+"""
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from llmctl.data.builtin import reviews
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "pretrain" / "bert.yaml"
+READ, JUDGING = 6_000, 1_000  # reviews
+EPOCHS = 8  # of reading
+LABELLED = {100: 20, 400: 10}  # reviews -> epochs over them
+RATES = ("1e-4", "5e-4")
+
+
+def write_data(folder: Path) -> int:
+    """``read.jsonl``, and a folder for each number of labelled reviews; returns how many texts are read."""
+    labelled = list(reviews(max(LABELLED) + JUDGING))
+    judging = labelled[max(LABELLED) :]
+    for count in LABELLED:
+        place = folder / str(count)
+        place.mkdir()
+        for name, rows in {"train": labelled[:count], "validation": judging}.items():
+            with (place / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([("text", "label"), *rows])
+    known = {text for text, _ in judging}
+    texts = [text for text, _ in reviews(READ, seed=1) if text not in known]
+    lines = [json.dumps({"text": text}) + "\n" for text in texts]
+    (folder / "read.jsonl").write_text("".join(lines), encoding="utf-8")
+    return len(texts)
+
+
+def llmctl(folder: Path, *words: object) -> dict[str, Any]:
+    """What the command's JSON says."""
+    command = [sys.executable, "-m", "llmctl", *map(str, words), "--json", "--quiet"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def tuned(folder: Path, count: int, *model: str) -> dict[str, float]:
+    """Accuracy and its interval after fine-tuning on ``count`` reviews, at the better learning rate."""
+    settings = ["--num-train-epochs", LABELLED[count], "--no-load-best-model-at-end"]
+    found = [
+        llmctl(
+            folder,
+            *("finetune", "--task", "classification", "--data", count, *model, *settings),
+            *("--learning-rate", rate, "--run-name", f"{model[1]}-{count}-{rate}"),
+        )
+        for rate in RATES
+    ]
+    return max((each["judgement"]["accuracy"] for each in found), key=lambda score: score["value"])
+
+
+def main() -> str:
+    """A table: labelled reviews, and the accuracy of both models."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        count = write_data(folder)
+        began = time.perf_counter()
+        reading = ["--data", "read.jsonl", "--num-train-epochs", EPOCHS]
+        known = llmctl(folder, "pretrain", "--recipe", RECIPE, *reading, "--run-name", "bert")["scores"]
+        minutes = (time.perf_counter() - began) / 60
+        lines = [
+            "| labelled reviews | from random weights | pretrained |",
+            "|---|---|---|",
+        ]
+        for labelled in LABELLED:
+            scores = [
+                tuned(folder, labelled, "--architecture", "bert", "--tokenizer", "bert"),
+                tuned(folder, labelled, "--model", "bert"),
+            ]
+            told = [f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})" for score in scores]
+            lines.append(f"| {labelled} | {' | '.join(told)} |")
+    told_of_reading = (
+        f"Reading took {minutes:.1f} minutes: {count:,} reviews, {EPOCHS} times; masked accuracy "
+        f"{known['masked_accuracy']:.3f}, of pairs {known['nsp_accuracy']:.3f}."
+    )
+    return "\n".join([*lines, "", told_of_reading])
+
+
+if __name__ == "__main__":
+    print(main())
