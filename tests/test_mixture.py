@@ -102,6 +102,13 @@ def test_order_and_choice_follow_from_seed_and_epoch_alone() -> None:
     assert epoch_of(one, 0) != epoch_of(Mixture(parts(), (0.7, 0.3), seed=1), 0)
 
 
+def test_sources_of_blocks_and_of_rows_are_mixed() -> None:
+    sources = {"a": Words("a", [8] * 40, alike=True), "b": Words("b", list(range(2, 42)))}
+    mixture = Mixture(sources, None, seed=0)
+    assert sorted(mixture.lengths_in(0)) == sorted([8] * 40 + list(range(2, 42)))
+    assert sorted(epoch_of(mixture, 0)) == sorted((name, i) for name in sources for i in range(40))
+
+
 def test_examples_of_a_batch_are_of_like_length_in_every_epoch() -> None:
     mixture = Mixture(parts(), (0.5, 0.5), seed=0)
     order = order_of(mixture, 8, 0)
