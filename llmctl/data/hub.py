@@ -32,8 +32,10 @@ def splits(source: HubSource, progress: Progress, *, streaming: bool = False) ->
     if subset is None and is_offline_mode():
         subset = _default_subset(source)
     try:
-        at = {"revision": source.revision} if source.revision else {}
-        found = dict(datasets.load_dataset(source.name, subset, streaming=streaming, **at))
+        settings: dict[str, Any] = {"revision": source.revision} if source.revision else {}
+        if streaming:
+            settings["streaming"] = True
+        found = dict(datasets.load_dataset(source.name, subset, **settings))
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as exc:
         raise _in_our_words(source, exc) from exc
     if unreachable and not streaming:

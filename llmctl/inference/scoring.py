@@ -228,7 +228,7 @@ def _loss_function(model: Any, inputs: torch.Tensor) -> LossFunction:
     around a model, are told by a trial: there the model's own forward pass is used.
     """
     device = next(model.parameters()).device
-    plain = has_plain_head(model, inputs[:1, :8].to(device))
+    plain = _has_plain_head(model, inputs[:1, :8].to(device))
     decoder, head = model.base_model, model.get_output_embeddings()
     vocabulary = model.get_input_embeddings().num_embeddings
 
@@ -251,7 +251,7 @@ def _loss_function(model: Any, inputs: torch.Tensor) -> LossFunction:
 
 
 @torch.no_grad()
-def has_plain_head(model: Any, trial: torch.Tensor) -> bool:
+def _has_plain_head(model: Any, trial: torch.Tensor) -> bool:
     """Whether a model is a body and a linear layer over the vocabulary and nothing else, told by a trial.
 
     Args:

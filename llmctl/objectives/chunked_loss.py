@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from llmctl.data.blocks import IGNORED
-from llmctl.inference.scoring import has_plain_head
+from llmctl.inference.scoring import evaluating
 
 _CHUNK = 1 << 22  # logits computed at once: 16 MB in float32
 _known: "WeakKeyDictionary[nn.Module, bool]" = WeakKeyDictionary()
@@ -72,15 +72,14 @@ def chunked_cross_entropy(
 
 @contextmanager
 def hidden_states(model: Any) -> Iterator[list[torch.Tensor]]:
-    """Collect what the body of a model (B, L, H) gives its output layer, which gets the last place only."""
+    """Collect what the output layer of a model is given (B, L, H), and give it the last place only."""
     found: list[torch.Tensor] = []
 
-    def keep(module: Any, arguments: Any, output: Any) -> Any:
-        found.append(output.last_hidden_state)
-        output["last_hidden_state"] = output.last_hidden_state[:, -1:]
-        return output
+    def keep(module: Any, arguments: tuple[torch.Tensor]) -> torch.Tensor:
+        found.append(arguments[0])
+        return arguments[0][:, -1:]
 
-    hook = extract_model_from_parallel(model).base_model.register_forward_hook(keep)
+    hook = extract_model_from_parallel(model).get_output_embeddings().register_forward_pre_hook(keep)
     try:
         yield found
     finally:
@@ -88,14 +87,23 @@ def hidden_states(model: Any) -> Iterator[list[torch.Tensor]]:
 
 
 def can_be_chunked(model: Any) -> bool:
-    """Whether a model is a body and a linear output layer and nothing else, whole on this device and not compiled."""
+    """Whether a model's logits are those of a linear output layer, whole on this device, and it is not compiled."""
     inner = extract_model_from_parallel(model)
-    weight = getattr(inner.get_output_embeddings(), "weight", None)
-    sharded = hasattr(weight, "device_mesh") or hasattr(weight, "ds_id")
-    if weight is None or sharded or hasattr(model, "_orig_mod"):
+    head = inner.get_output_embeddings()
+    if not isinstance(head, nn.Linear) or hasattr(model, "_orig_mod"):
+        return False
+    if hasattr(head.weight, "device_mesh") or hasattr(head.weight, "ds_id"):  # sharded
         return False
     if inner not in _known:
-        # not padding alone, whose embedding and logits may be 0: what caps or scales logits would not be seen
-        trial = torch.arange(1, 17, device=inner.device) % len(weight)
-        _known[inner] = has_plain_head(inner, trial[None])
+        _known[inner] = _has_plain_head(inner, head)
     return _known[inner]
+
+
+@torch.no_grad()
+def _has_plain_head(model: Any, head: nn.Linear) -> bool:
+    """Whether nothing is done with what the output layer gives, told by a trial."""
+    # not padding alone, whose embedding and logits may be 0: what caps or scales logits would not be seen
+    trial = torch.arange(1, 17, device=model.device) % head.out_features
+    with evaluating(model), hidden_states(model) as found:
+        logits = model(input_ids=trial[None], use_cache=False).logits
+    return len(found) == 1 and torch.equal(head(found[0][:, -1:]), logits)

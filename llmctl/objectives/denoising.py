@@ -175,7 +175,7 @@ class Denoising(TextObjective):
         read, wanted = example["input_ids"], example["labels"]
         with inference.evaluating(model), torch.no_grad():
             ids = torch.tensor(read[None], device=model.device)
-            written = model.generate(ids, do_sample=False, max_new_tokens=len(wanted) + 1)[0]
+            written = model.generate(ids, do_sample=False, max_new_tokens=len(wanted))[0]
         texts = [self.tokenizer.decode(each).strip() for each in (read, written[1:])]
         return " -> ".join(texts)
 
