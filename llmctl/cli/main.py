@@ -10,8 +10,8 @@ _READER_GONE = 141  # what a shell sees of a program that SIGPIPE ended
 def main() -> None:
     """Run ``llmctl`` on ``sys.argv`` and exit with its code.
 
-    0: done; 1: failure; 2: usage, or bad input known before work starts; 130, 143: stopped by SIGINT, SIGTERM;
-    141: the reader of the output, such as ``head``, has closed it.
+    0: done; 1: failure; 2: usage, or bad input known before work starts; 75: ``--time-limit`` ended a training;
+    130, 143: stopped by SIGINT, SIGTERM; 141: the reader of the output, such as ``head``, has closed it.
     """
     try:
         code = _guarded(sys.argv[1:])
