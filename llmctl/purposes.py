@@ -31,6 +31,11 @@ READS_BACKWARDS = "reads_backwards"
 """What ``config.json`` says of a model that was trained by objective ``rclm``: each text is to be reversed for it."""
 
 
+def reads_backwards(model: Any) -> bool:
+    """Whether a loaded model is given texts in reverse."""
+    return bool(getattr(model.config, READS_BACKWARDS, False))
+
+
 class _Purpose(NamedTuple):
     """What models of an Auto class do, and which architectures have such models.
 

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from llmctl.cli.training_view import curve
+from llmctl.workflows.rate_picture import MOST
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
     from llmctl.workflows.find_rate import RateFound
 
 _WIDTH = 50
-_MOST = 1.1  # times the first loss: what diverges beyond would flatten the rest
 
 
 def show(found: "RateFound", console: "Console") -> None:
@@ -25,7 +25,7 @@ def show(found: "RateFound", console: "Console") -> None:
 
 
 def _as_text(found: "RateFound") -> str:
-    drawn = curve([min(loss, _MOST * found.smooth[0]) for loss in found.smooth], _WIDTH)
+    drawn = curve([min(loss, MOST * found.smooth[0]) for loss in found.smooth], _WIDTH)
     ends = f"{found.rates[0]:.0e}", f"{found.rates[-1]:.1e}"
     lines = [
         f"loss           {drawn}  {found.smooth[0]:.4g}, at best {min(found.smooth):.4g}",

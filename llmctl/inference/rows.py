@@ -12,7 +12,7 @@ from llmctl.config import GenerateConfig
 from llmctl.errors import ConfigError
 from llmctl.inference.text import Detokenizer, StopCutter, decoded
 from llmctl.limits import check_ids, num_positions
-from llmctl.purposes import READS_BACKWARDS
+from llmctl.purposes import reads_backwards
 
 FinishReason = Literal["eos", "stop", "length"]
 
@@ -131,7 +131,7 @@ def make_rows(
     """One row a text: ``num_return_sequences`` for each prompt, one after the other."""
     positions = num_positions(model)
     eos = _eos(model, tokenizer)
-    backwards = getattr(model.config, READS_BACKWARDS, False)
+    backwards = reads_backwards(model)
     kind = BackwardsRow if backwards else Row
     seen: Counter[str] = Counter()
     rows = []

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from accelerate.utils import extract_model_from_parallel
 
 from llmctl.errors import ConfigError, ModelError
 from llmctl.limits import check_ids, num_positions
@@ -26,6 +27,7 @@ from llmctl.progress import SILENT, Progress
 if TYPE_CHECKING:
     from llmctl.data.blocks import TokenizedDocuments
 
+_TRIAL_TOKENS = 16
 _HEAD_LOGITS = 1 << 24  # logits computed at once by the head alone: 64 MB in fp32
 _FULL_LOGITS = 1 << 27  # logits a whole forward pass may give back: 512 MB
 
@@ -112,7 +114,7 @@ def score(
         losses_of = None
         for chosen in _batches(windows, batch_size):
             batch = _tensors(documents, begins, windows, chosen, first_token_context)
-            losses_of = losses_of or _loss_function(model, batch[0])
+            losses_of = losses_of or _loss_function(model)
             sums = _sum_by_window(losses_of(*batch), windows.num_scored[chosen])
             if not np.isfinite(sums).all():
                 document = int(windows.document[chosen][~np.isfinite(sums)].min())
@@ -220,20 +222,21 @@ def _tensors(
 LossFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def _loss_function(model: Any, inputs: torch.Tensor) -> LossFunction:
+def _loss_function(model: Any) -> LossFunction:
     """Choose how losses (M,) are computed from a batch of :func:`_tensors`.
 
-    Where the model is a decoder and a linear head and nothing else, the head is applied to the positions that
+    Where the logits are those of a linear head and nothing else, the head is applied to the positions that
     predict alone, a piece at a time. Families that scale or cap their logits, and anything that is wrapped
     around a model, are told by a trial: there the model's own forward pass is used.
     """
     device = next(model.parameters()).device
-    plain = _has_plain_head(model, inputs[:1, :8].to(device))
-    decoder, head = model.base_model, model.get_output_embeddings()
+    head = model.get_output_embeddings()
     vocabulary = model.get_input_embeddings().num_embeddings
 
     def by_head(inputs: torch.Tensor, predicts: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        hidden = decoder(input_ids=inputs.to(device), use_cache=False).last_hidden_state[predicts.to(device)]
+        with hidden_states(model) as found:
+            model(input_ids=inputs.to(device), use_cache=False)
+        hidden = found[0][predicts.to(device)]
         size = max(1, _HEAD_LOGITS // vocabulary)
         pieces = zip(hidden.split(size), targets.to(device).split(size), strict=True)
         return torch.cat([_cross_entropy(head(piece), wanted) for piece, wanted in pieces])
@@ -247,23 +250,38 @@ def _loss_function(model: Any, inputs: torch.Tensor) -> LossFunction:
             found.append(_cross_entropy(logits[mask.to(device)], target))
         return torch.cat(found)
 
-    return by_head if plain else by_forward
+    return by_head if has_plain_head(model) else by_forward
+
+
+@contextmanager
+def hidden_states(model: Any) -> Iterator[list[torch.Tensor]]:
+    """Collect what the output layer of a model is given (B, L, H), and give it the last place only."""
+    found: list[torch.Tensor] = []
+
+    def keep(module: Any, arguments: tuple[torch.Tensor]) -> torch.Tensor:
+        found.append(arguments[0])
+        return arguments[0][:, -1:]
+
+    hook = extract_model_from_parallel(model).get_output_embeddings().register_forward_pre_hook(keep)
+    try:
+        yield found
+    finally:
+        hook.remove()
 
 
 @torch.no_grad()
-def _has_plain_head(model: Any, trial: torch.Tensor) -> bool:
-    """Whether a model is a body and a linear layer over the vocabulary and nothing else, told by a trial.
-
-    Args:
-        trial: (B, L) token ids on the model's device.
-    """
-    body, head = model.base_model, model.get_output_embeddings()
-    if body is model or not isinstance(head, torch.nn.Linear):
+def has_plain_head(model: Any) -> bool:
+    """Whether a model's logits are what a linear layer over the vocabulary gives and nothing else, told by a trial."""
+    head = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear):
         return False
-    with evaluating(model):
-        logits = model(input_ids=trial, use_cache=False).logits
-        hidden = getattr(body(input_ids=trial, use_cache=False), "last_hidden_state", None)
-        return hidden is not None and _same(head(hidden), logits)
+    # not padding alone, whose embedding and logits may be 0: what caps or scales logits would not be seen
+    trial = torch.arange(
+        1, min(_TRIAL_TOKENS, num_positions(model) or _TRIAL_TOKENS) + 1, device=model.device
+    )
+    with evaluating(model), hidden_states(model) as found:
+        logits = model(input_ids=trial[None] % head.out_features, use_cache=False).logits
+    return len(found) == 1 and _same(head(found[0][:, -1:]), logits)
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:

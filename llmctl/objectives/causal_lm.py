@@ -10,8 +10,9 @@ from accelerate.utils import extract_model_from_parallel
 from llmctl import inference, models
 from llmctl.config import GenerateConfig
 from llmctl.data.blocks import Blocks, TokenizedDocuments
+from llmctl.inference.scoring import hidden_states
 from llmctl.metrics.intervals import Interval
-from llmctl.objectives.chunked_loss import can_be_chunked, chunked_cross_entropy, hidden_states
+from llmctl.objectives.chunked_loss import can_be_chunked, chunked_cross_entropy
 from llmctl.objectives.next_token import IGNORED, cross_entropy
 from llmctl.objectives.packing import check_packing
 from llmctl.objectives.rows import RowExamples, rows_of

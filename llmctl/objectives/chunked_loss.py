@@ -5,8 +5,6 @@ gives its part of the gradients of the hidden states and of the output layer, an
 Liger's fused linear cross-entropy (Hsu et al., 2024, arXiv:2410.10989), on any device.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from llmctl.data.blocks import IGNORED
-from llmctl.inference.scoring import evaluating
+from llmctl.inference.scoring import has_plain_head
 
 _CHUNK = 1 << 22  # logits computed at once: 16 MB in float32
 _known: "WeakKeyDictionary[nn.Module, bool]" = WeakKeyDictionary()
@@ -70,22 +68,6 @@ def chunked_cross_entropy(
     return found
 
 
-@contextmanager
-def hidden_states(model: Any) -> Iterator[list[torch.Tensor]]:
-    """Collect what the output layer of a model is given (B, L, H), and give it the last place only."""
-    found: list[torch.Tensor] = []
-
-    def keep(module: Any, arguments: tuple[torch.Tensor]) -> torch.Tensor:
-        found.append(arguments[0])
-        return arguments[0][:, -1:]
-
-    hook = extract_model_from_parallel(model).get_output_embeddings().register_forward_pre_hook(keep)
-    try:
-        yield found
-    finally:
-        hook.remove()
-
-
 def can_be_chunked(model: Any) -> bool:
     """Whether a model's logits are those of a linear output layer, whole on this device, and it is not compiled."""
     inner = extract_model_from_parallel(model)
@@ -95,15 +77,5 @@ def can_be_chunked(model: Any) -> bool:
     if hasattr(head.weight, "device_mesh") or hasattr(head.weight, "ds_id"):  # sharded
         return False
     if inner not in _known:
-        _known[inner] = _has_plain_head(inner, head)
+        _known[inner] = has_plain_head(inner)
     return _known[inner]
-
-
-@torch.no_grad()
-def _has_plain_head(model: Any, head: nn.Linear) -> bool:
-    """Whether nothing is done with what the output layer gives, told by a trial."""
-    # not padding alone, whose embedding and logits may be 0: what caps or scales logits would not be seen
-    trial = torch.arange(1, 17, device=model.device) % head.out_features
-    with evaluating(model), hidden_states(model) as found:
-        logits = model(input_ids=trial[None], use_cache=False).logits
-    return len(found) == 1 and torch.equal(head(found[0][:, -1:]), logits)

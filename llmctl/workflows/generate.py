@@ -13,7 +13,7 @@ from llmctl import disk, runs
 from llmctl.config import GenerateConfig
 from llmctl.errors import ConfigError
 from llmctl.progress import Progress
-from llmctl.purposes import READS_BACKWARDS
+from llmctl.purposes import reads_backwards
 from llmctl.workflows.prompts import Asked, as_read, check_given, read_asked
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _shown(
 
     model, tokenizer, count = loaded.model, loaded.tokenizer, config.num_return_sequences
     before, behind = "" if prompt.rendered else prompt.text, ""
-    if getattr(model.config, READS_BACKWARDS, False):
+    if reads_backwards(model):
         progress.note("the model reads backwards: it writes what comes before the prompt")
         before, behind = behind, before
     if count == 1:

@@ -71,10 +71,8 @@ def seen(config: PretrainConfig, examples: Any, steps: int) -> tuple[Seen, ...]:
     if not isinstance(examples, training.Mixture):
         return ()
     epochs, rest = divmod(steps, training.steps_an_epoch(config, len(examples)))
-    batch = config.per_device_train_batch_size
-    further = rest * batch * config.gradient_accumulation_steps * training.num_processes()
-    order = training.order_of(examples, batch, config.seed)
-    tokens = examples.tokens_seen(order, epochs, further)
+    order = training.order_of(examples, config.per_device_train_batch_size, config.seed)
+    tokens = examples.tokens_seen(order, epochs, rest * training.examples_a_step(config))
     return tuple(
         Seen(source, weight, int(count), round(int(count) / part.examples.num_tokens, 4))
         for (source, weight), count, part in zip(

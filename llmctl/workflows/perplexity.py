@@ -10,7 +10,7 @@ from llmctl.config import Corpus, EvalConfig, PretrainConfig
 from llmctl.errors import ConfigError, RunError
 from llmctl.limits import check_length, positions_in
 from llmctl.progress import Progress
-from llmctl.purposes import MODEL_CLASSES, READS_BACKWARDS
+from llmctl.purposes import MODEL_CLASSES, READS_BACKWARDS, reads_backwards
 from llmctl.recipe import resolve
 from llmctl.workflows.judged import one_split, place_of_scores, read_alike, with_given
 
@@ -148,7 +148,7 @@ def _score_causal(
     features = tokenize(documents, loaded.tokenizer, cache_dir=runs.cache_dir(), progress=progress)
     scores, details = inference.evaluate_documents(
         loaded.model,
-        reversed_texts(features) if getattr(loaded.model.config, READS_BACKWARDS, False) else features,
+        reversed_texts(features) if reads_backwards(loaded.model) else features,
         max_length=max_length,
         stride=stride,
         batch_size=config.per_device_eval_batch_size,

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-_MOST = 1.1  # times the first loss: what diverges beyond would flatten the rest
+MOST = 1.1
+"""Times the first loss: what diverges beyond would flatten the rest of a curve."""
 
 
 def draw(path: Path, rates: Sequence[float], losses: Sequence[float], suggestion: float | None) -> None:
@@ -14,7 +15,7 @@ def draw(path: Path, rates: Sequence[float], losses: Sequence[float], suggestion
     axes = figure.subplots()
     axes.plot(rates, losses)
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
-    axes.set_ylim(top=min(max(losses), _MOST * losses[0]) + 0.05 * losses[0])
+    axes.set_ylim(top=min(max(losses), MOST * losses[0]) + 0.05 * losses[0])
     if suggestion is not None:
         axes.axvline(suggestion, linestyle="--", color="tab:red", label=f"{suggestion:g}")
         axes.legend()

@@ -55,3 +55,7 @@ def test_what_is_more_than_a_body_and_an_output_layer_is_not_chunked() -> None:
         head_dim=16, vocab_size=tiny.VOCABULARY, final_logit_softcapping=1.0,
     )  # fmt: skip
     assert not can_be_chunked(Gemma2ForCausalLM(config))
+
+
+def test_a_model_of_few_positions_is_tried_within_them() -> None:
+    assert can_be_chunked(tiny.gpt2(n_positions=8))
