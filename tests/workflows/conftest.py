@@ -1,6 +1,8 @@
 """Quick recipes, and what they learn from, for runs that take seconds."""
 
+import os
 import shutil
+import signal
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -44,6 +46,16 @@ class Watched(Told):
 
     def all(self) -> str:
         return "\n".join(self.notes)
+
+
+def interrupted_at(step: int) -> Watched:
+    """One that sends SIGINT to its own process when the loss of a step is told."""
+
+    def heard(event: Mapping[str, Any]) -> None:
+        if event["step"] == step and "loss" in event:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return Watched(heard)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Pretraining on several sources: what is told, seen, judged and kept, and resumed."""
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from llmctl.data.builtin import reviews
 from llmctl.errors import RunError
 from llmctl.recipe import resolve
 from llmctl.workflows import evaluate, pretrain, tokenizer
-from tests.workflows.conftest import Watched
+from tests.workflows.conftest import Watched, interrupted_at
 
 OBJECTIVES = [("clm", "llama"), ("mlm", "bert"), ("mlm+nsp", "bert"), ("seq2seq", "t5")]
 
@@ -70,13 +68,9 @@ def test_a_resumed_mixture_is_the_uninterrupted_one(
         "logging_steps": 1,
     }
 
-    def stop(event: Any) -> None:
-        if event["step"] == 4 and "loss" in event:
-            os.kill(os.getpid(), signal.SIGINT)
-
     whole = pretrain.run(mixed(**settings, run_name="whole"), progress=Watched())
     with pytest.raises(RunError, match="stopped at step"):
-        pretrain.run(mixed(**settings, run_name="cut"), progress=Watched(stop))
+        pretrain.run(mixed(**settings, run_name="cut"), progress=interrupted_at(4))
     cut = pretrain.run(PretrainConfig(resume="cut"), progress=Watched())
     weights = [Path(result.model, "model.safetensors").read_bytes() for result in (whole, cut)]
     assert weights[0] == weights[1]

@@ -1,8 +1,6 @@
 """Pretraining with every objective, from text to a model that plain Hugging Face loads."""
 
 import json
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import transformers
 from llmctl.config import EvalConfig, GenerateConfig, PredictConfig, PretrainConfig
 from llmctl.errors import ConfigError, DataError, LlmctlError, RunError
 from llmctl.workflows import evaluate, generate, predict, pretrain
-from tests.workflows.conftest import Watched
+from tests.workflows.conftest import Watched, interrupted_at
 
 # objective, architecture -> class that loads it, what its scores are
 CASES = {
@@ -100,13 +98,9 @@ def test_a_resumed_run_is_the_uninterrupted_run(
         "logging_steps": 1,
     }
 
-    def stop(event: Any) -> None:
-        if event["step"] == 4 and "loss" in event:
-            os.kill(os.getpid(), signal.SIGINT)
-
     pretrain.run(quick(**settings, run_name="whole"), progress=Watched())
     with pytest.raises(RunError, match="stopped at step"):
-        pretrain.run(quick(**settings, run_name="cut"), progress=Watched(stop))
+        pretrain.run(quick(**settings, run_name="cut"), progress=interrupted_at(4))
     pretrain.run(PretrainConfig(resume="cut"), progress=Watched())
     whole, cut = (places / "runs" / name / "model" / "model.safetensors" for name in ("whole", "cut"))
     assert whole.read_bytes() == cut.read_bytes()

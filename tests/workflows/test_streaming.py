@@ -1,9 +1,7 @@
 """Pretraining on text that is streamed: every objective, without a cache, resumed bit for bit."""
 
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from llmctl import runs
 from llmctl.config import EvalConfig, PretrainConfig
 from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.workflows import evaluate, pretrain
-from tests.workflows.conftest import Watched
+from tests.workflows.conftest import Watched, interrupted_at
 
 OBJECTIVES = [
     ("clm", "llama"), ("rclm", "llama"), ("mlm", "bert"), ("mlm+nsp", "bert"), ("mlm+sop", "albert"), ("seq2seq", "t5"),
@@ -107,13 +105,9 @@ def test_a_resumed_stream_is_the_uninterrupted_one(
         "logging_steps": 1,
     }
 
-    def stop(event: Any) -> None:
-        if event["step"] == 7 and "loss" in event:
-            os.kill(os.getpid(), signal.SIGINT)
-
     whole = pretrain.run(shards(**settings, run_name="whole"), progress=Watched())
     with pytest.raises(RunError, match="stopped at step"):
-        pretrain.run(shards(**settings, run_name="cut"), progress=Watched(stop))
+        pretrain.run(shards(**settings, run_name="cut"), progress=interrupted_at(7))
     for file in places.glob("runs/cut/checkpoints/*/stream.json"):
         state = json.loads(file.read_text())
         assert state["start"]["chunk"] > 0
@@ -128,12 +122,8 @@ def test_a_resumed_stream_is_the_uninterrupted_one(
 
 
 def test_other_shards_than_before_are_refused(shards: Any, places: Path) -> None:
-    def stop(event: Any) -> None:
-        if event["step"] == 4 and "loss" in event:
-            os.kill(os.getpid(), signal.SIGINT)
-
     with pytest.raises(RunError, match="stopped at step"):
-        pretrain.run(shards(logging_steps=1), progress=Watched(stop))
+        pretrain.run(shards(logging_steps=1), progress=interrupted_at(4))
     shutil.copy(places / "shards" / "0.txt", places / "shards" / "4.txt")
     with pytest.raises(DataError, match="not those that the run has read so far"):
         pretrain.run(PretrainConfig(resume="quick"), progress=Watched())
