@@ -25,7 +25,7 @@ NAMES = (
     "pretrained_encoder",
     "finetuning",
 )
-LONG = ("quality",)  # about an hour: run when named, and by make soak
+LONG = ("large_corpus", "quality")  # ten minutes, an hour: run when named, and by make soak
 
 
 def processor() -> str:

@@ -61,7 +61,7 @@ def tuned(folder: Path, count: int, *model: object) -> dict[str, float]:
         llmctl(
             folder,
             *("finetune", "--task", "classification", "--data", count, *model, *settings),
-            *("--learning-rate", rate, "--run-name", f"{model[1]}-{count}-{rate}"),
+            *("--learning-rate", rate, "--run-name", f"{str(model[0]).strip('-')}-{count}-{rate}"),
         )
         for rate in RATES
     ]

@@ -17,6 +17,25 @@ def readable_mode() -> int:
     return 0o666 & ~mask
 
 
+def flush_directory(path: Path) -> None:
+    """Have the names in a directory outlive a loss of power, where the system can do that."""
+    with contextlib.suppress(PermissionError):  # Windows opens no directories
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def settle_directory(path: Path) -> None:
+    """Give all below ``path`` the permissions that the user's umask says (safetensors writes 0600 whatever it is)."""
+    mode = readable_mode()
+    enter = mode | (mode & 0o444) >> 2  # a directory that can be read can be entered
+    for inner in path.rglob("*"):
+        inner.chmod(enter if inner.is_dir() else mode)
+    path.chmod(enter)
+
+
 @contextmanager
 def staged_file(path: Path) -> Iterator[IO[str]]:
     """A new UTF-8 file beside ``path`` that takes its place, flushed to disk, when the block ends well.
@@ -32,6 +51,7 @@ def staged_file(path: Path) -> Iterator[IO[str]]:
             os.fsync(file.fileno())
         os.chmod(staging, readable_mode())
         os.replace(staging, path)
+        flush_directory(path.parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(staging)
@@ -42,22 +62,22 @@ def staged_file(path: Path) -> Iterator[IO[str]]:
 def staged_directory(path: Path) -> Iterator[Path]:
     """A new directory beside ``path`` that takes its place, flushed to disk, when the block ends well.
 
-    Its files get the permissions that the user's umask says (safetensors writes 0600 whatever it is).
-
     Raises:
         OSError: it cannot be written, or ``path`` is a directory with something in it.
     """
     staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield staging
-        mode = readable_mode()
+        settle_directory(staging)
         for inner in staging.rglob("*"):
             if inner.is_file():
-                inner.chmod(mode)
                 with inner.open("rb") as file:
                     os.fsync(file.fileno())
-        staging.chmod(mode | (mode & 0o444) >> 2)  # a directory that can be read can be entered
+            else:
+                flush_directory(inner)
+        flush_directory(staging)
         staging.rename(path)
+        flush_directory(path.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

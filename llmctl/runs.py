@@ -10,6 +10,7 @@
       model/              plain Hugging Face; stands there only when the training has ended
       eval/<split>.json   scores
       README.md           the model card
+      manifest.json       size and SHA-256 of recipe, environment, metrics, tokenizer and model; the last to be written
 """
 
 import contextlib
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmctl import disk
+from llmctl import disk, manifest
 from llmctl.errors import RunError
 from llmctl.recipe import suggestion
 
@@ -99,9 +100,14 @@ class RunDir:
         return self.path / "README.md"
 
     @property
-    def finished(self) -> bool:
-        """Whether the training ended: ``model/`` is put in place whole, as its last act."""
+    def has_model(self) -> bool:
+        """Whether ``model/`` is there: it is put in place whole when the training has ended."""
         return any((self.model / name).is_file() for name in ("config.json", "adapter_config.json"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end: the manifest is written last of all."""
+        return self.has_model and (self.path / manifest.NAME).is_file()
 
     def command(self) -> str:
         """The command that made the run: ``pretrain`` or ``finetune``."""
@@ -125,6 +131,23 @@ class RunDir:
             for line in self.metrics.read_text(encoding="utf-8").splitlines():
                 with contextlib.suppress(ValueError):
                     yield json.loads(line)
+
+    def forget_after(self, step: int) -> None:
+        """Drop the events after a step, which a run that goes on from there makes again, and a line cut short."""
+        if self.metrics.exists():
+            kept = [event for event in self.events() if event["step"] <= step and "train_loss" not in event]
+            disk.write_file(self.metrics, "".join(json.dumps(event) + "\n" for event in kept))
+
+    def seal(self) -> None:
+        """Write the manifest: the training is over, and its model in place."""
+        parts = [
+            self.recipe,
+            self.environment,
+            self.metrics,
+            *self.tokenizer.rglob("*"),
+            *self.model.rglob("*"),
+        ]
+        manifest.seal(self.path, [path for path in parts if path.is_file()])
 
     def seconds(self) -> float:
         """What the run's sessions took up to the last event, without the time between them."""
@@ -217,7 +240,7 @@ def latest_finished(root: Path, *, fits: Callable[[RunDir], bool] = lambda run: 
         RunError: there is none; the hint says what to type.
     """
     runs = list_runs(root)
-    finished = [run for run in runs if run.finished]
+    finished = [run for run in runs if run.has_model]
     for run in filter(fits, finished):
         return run
     if finished:
@@ -236,17 +259,49 @@ def latest_finished(root: Path, *, fits: Callable[[RunDir], bool] = lambda run: 
     )
 
 
-def describe_environment(command: str, seed: int) -> dict[str, Any]:
-    """What a run was made with: versions, hardware, seed and the working directory's git commit."""
-    versions = {}
+@contextlib.contextmanager
+def locked(run: RunDir) -> Iterator[None]:
+    """Keep other processes from training the same run meanwhile.
+
+    Raises:
+        RunError: one does already.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(run.path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise RunError(f"run {run.path} is being trained by another process") from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(handle)
+
+
+def versions() -> dict[str, str]:
+    """The versions of what a model's numbers depend on."""
+    found = {}
     for library in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[library] = importlib.metadata.version(library)
+            found[library] = importlib.metadata.version(library)
+    return found
+
+
+def describe_environment(command: str, seed: int) -> dict[str, Any]:
+    """What a run was made with: versions, hardware, seed and the working directory's git commit."""
     return {
         "command": command,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": versions(),
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cpu_count": os.cpu_count(),

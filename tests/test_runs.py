@@ -15,6 +15,7 @@ def make(root: Path, name: str, *, finished: bool, age: int = 0) -> runs.RunDir:
     if finished:
         run.model.mkdir()
         (run.model / "config.json").write_text("{}")
+        run.seal()
     os.utime(run.recipe, (1_000_000 - age, 1_000_000 - age))
     return run
 

@@ -18,6 +18,7 @@ from transformers import TrainerControl
 
 from llmctl.config import FinetuneConfig
 from llmctl.errors import ConfigError, ModelError
+from llmctl.progress import Silent
 from llmctl.runs import RunDir
 from llmctl.training import (
     LikeLengths,
@@ -27,11 +28,13 @@ from llmctl.training import (
     batch_told,
     fit,
     make_arguments,
+    newest_checkpoint,
+    steps_an_epoch,
     steps_for_tokens,
     total_steps,
 )
+from llmctl.training.checkpoints import step_of
 from llmctl.training.deadline import Deadline
-from llmctl.training.trainer import step_of
 from tests import schedule_free
 
 # The order of examples
@@ -164,11 +167,25 @@ def settings(**changes: Any) -> Any:
 def plan_of(config: Any, count: int, **changes: Any) -> Plan:
     steps = total_steps(config, count)
     defaults = {"eval_steps": 1, "best": "skill", "greater_is_better": True, "rate": "samples", "amount": 4}
-    return Plan(steps=steps, **{**defaults, **changes})
+    return Plan(steps=steps, epoch_steps=steps_an_epoch(config, count), **{**defaults, **changes})
 
 
 def no_watch(steps: int, done: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
     return nullcontext(lambda event: None)
+
+
+class Shown(Silent):
+    """What a person sees of a training."""
+
+    def __init__(self, watch: Any = no_watch) -> None:
+        self.watch = watch
+        self.warned: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warned.append(message)
+
+    def training(self, total_steps: int, done: int) -> Any:
+        return self.watch(total_steps, done)
 
 
 def train(
@@ -194,7 +211,8 @@ def train(
         command="finetune",
         began=time.monotonic(),
         ends=ends,
-        watch=watch,
+        checkpoint=newest_checkpoint(run),
+        progress=Shown(watch),
     )
     return model, trainer
 

@@ -35,6 +35,8 @@ def plain(total_steps: int, done: int, say: Callable[[str], None]) -> Iterator[T
             say(f"step {event['step']:,} of {total_steps:,}: {_evaluation(event)}")
         elif "sample" in event:
             say(f"step {event['step']:,} of {total_steps:,}: {_line(event['sample'])}")
+        elif "skipped" in event:
+            say(f"step {event['step']:,} of {total_steps:,}: {_skipped(event)}")
         elif "loss" in event and (now - told >= _PLAIN_SECONDS or event["step"] >= total_steps):
             told = now
             say(f"step {event['step']:,} of {total_steps:,}: {_step(event)}, {left(event['step'])}")
@@ -64,6 +66,7 @@ class _Panel:
         self.line = "starting"
         self.evaluation = ""
         self.sample = ""
+        self.skipped = ""
         self.losses: list[float] = []
         self.recent: deque[tuple[float, int]] = deque(maxlen=20)
 
@@ -73,6 +76,8 @@ class _Panel:
             self.evaluation = f"step {event['step']:,}: {_evaluation(event)}"
         elif "sample" in event:
             self.sample = _line(event["sample"])
+        elif "skipped" in event:
+            self.skipped = f"step {event['step']:,}: {_skipped(event)}"
         elif "loss" in event:
             self.losses.append(event["loss"])
             self.line = _step(event)
@@ -93,6 +98,8 @@ class _Panel:
             grid.add_row("valid", Text(self.evaluation))
         if self.sample:
             grid.add_row("text", Text(self.sample, style="italic"))
+        if self.skipped:
+            grid.add_row("left out", Text(self.skipped, style="yellow"))
         if len(self.losses) > 1:
             grid.add_row("loss", Text(curve(self.losses, _CURVE_WIDTH), style="cyan"))
             grid.add_row("", Text(f"{self.losses[0]:.2f} -> {self.losses[-1]:.2f}", style="dim"))
@@ -137,6 +144,11 @@ def _step(event: Mapping[str, Any]) -> str:
     clipped = f" ({event['clipped']:.0%} clipped)" if event.get("clipped") else ""
     norm = f", gradient norm {event['grad_norm']:.2f}{clipped}" if "grad_norm" in event else ""
     return f"loss {event['loss']:.3f}, learning rate {event['learning_rate']:.2e}{norm}{speed}"
+
+
+def _skipped(event: Mapping[str, Any]) -> str:
+    shown = ", ".join(map(str, event["examples"][:8])) + (", ..." if len(event["examples"]) > 8 else "")
+    return f"left out, {event['skipped']}" + (f" (examples {shown})" if shown else "")
 
 
 def _line(text: str) -> str:

@@ -151,6 +151,9 @@ class Training:
     adam_beta1: Fraction = optimiser_option(0.9, "decay of Adam's first moment")
     adam_beta2: Fraction = optimiser_option(0.99, "decay of Adam's second moment")
     max_grad_norm: NonNegative = optimiser_option(1.0, "gradients are clipped to this norm; 0: never")
+    on_nonfinite: Literal["stop", "skip"] = optimiser_option(
+        "stop", "a loss or gradient that is NaN or infinite ends the training, or its step is left out"
+    )
 
     eval_steps: Count | None = logging_option(
         None, "evaluate every N steps", unit="steps", default_text="five times a run"
@@ -177,6 +180,9 @@ class Training:
     bf16: bool | None = hardware_option(
         None, "compute in bfloat16 with fp32 master weights", default_text="on GPUs that have it"
     )
+    auto_batch_size: bool = hardware_option(
+        False, "out of memory: make batches smaller and sum more of them, so that the effective batch stays"
+    )
     activation_checkpointing: bool = hardware_option(
         False, "recompute activations in the backward pass: less memory, more time"
     )
@@ -199,7 +205,12 @@ class RunPlace:
     run_name: Name | None = run_option(None, "name of the run", default_text="verb-data-model-time")
     runs_dir: Name | None = runs_dir_option()
     resume: Name | None = run_option(
-        None, "run (name or path) to go on with from its last checkpoint", path=True
+        None,
+        "run (name or path) to go on with from its last good checkpoint; auto: run_name if it is there, else a new one",
+        path=True,
+    )
+    allow_changes: tuple[Name, ...] = run_option(
+        (), "setting that may be other than in the run that goes on; data too; repeatable"
     )
     find_learning_rate: bool = optimiser_option(
         False, "only try learning rates in at most 100 steps, and suggest one; nothing is trained or kept"

@@ -56,7 +56,7 @@ def find_source(source: str, runs_dir: Path) -> Source:
     if source.startswith("builtin:"):
         return _find_builtin(source)
     if run := runs.find(source, runs_dir):
-        if not run.finished:
+        if not run.has_model:
             raise RunError(
                 f"run {run.name} is not finished: it has no model yet",
                 hint=f"finish it: llmctl {run.command()} --resume {run.name}",

@@ -1,6 +1,11 @@
 """Training: the plan, the order of the examples, the Trainer we use, and what happens at its steps."""
 
+from llmctl.training.arguments import make_arguments
 from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
+from llmctl.training.checkpoints import Checkpoint, CheckpointError, check_space, clean_up
+from llmctl.training.checkpoints import newest as newest_checkpoint
+from llmctl.training.checkpoints import remove_all as remove_checkpoints
+from llmctl.training.fitting import OutOfMemoryError, fit
 from llmctl.training.mixture import Mixture
 from llmctl.training.plan import (
     Plan,
@@ -14,24 +19,20 @@ from llmctl.training.plan import (
 from llmctl.training.rates import FALL, HIGHEST, LOWEST, STEPS, RateCurve, rate_curve
 from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch, order_of
 from llmctl.training.speed import describe, for_this_machine
-from llmctl.training.streaming import Pass, Stream
-from llmctl.training.trainer import (
-    ObjectiveTrainer,
-    counted_before,
-    fit,
-    last_checkpoint,
-    make_arguments,
-    remove_checkpoints,
-)
+from llmctl.training.streaming import Pass, Stream, counted_before
+from llmctl.training.trainer import ObjectiveTrainer
 
 __all__ = [
     "FALL",
     "HIGHEST",
     "LOWEST",
     "STEPS",
+    "Checkpoint",
+    "CheckpointError",
     "LikeLengths",
     "Mixture",
     "ObjectiveTrainer",
+    "OutOfMemoryError",
     "Pass",
     "Plan",
     "RateCurve",
@@ -42,13 +43,15 @@ __all__ = [
     "Stream",
     "WithEpoch",
     "batch_told",
+    "check_space",
+    "clean_up",
     "counted_before",
     "describe",
     "examples_a_step",
     "fit",
     "for_this_machine",
-    "last_checkpoint",
     "make_arguments",
+    "newest_checkpoint",
     "num_processes",
     "order_of",
     "rate_curve",

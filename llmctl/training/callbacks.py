@@ -1,23 +1,26 @@
 """What happens at the steps of a training: the record, and an orderly end on SIGINT and SIGTERM."""
 
 import json
-import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback
 
-from llmctl.errors import ModelError, RunError
+from llmctl.errors import RunError
 from llmctl.runs import RunDir
 from llmctl.training.plan import Plan
 
 NOT_FINISHED = 75
 """The exit code of a training that its time limit ended: EX_TEMPFAIL of sysexits.h, "try again later"."""
+_SPIKE_WINDOW = 20  # logged losses
+_SPIKE_SCATTERS, _SPIKE_SHARE = 8.0, 0.1
 
 
 class StoppedError(RunError):
@@ -37,7 +40,7 @@ class Recorder(TrainerCallback):
     """Appends each event to ``metrics.jsonl`` and tells it to the person who watches.
 
     Speed is measured over training steps alone: evaluations and saves are left out. ``seconds`` counts from
-    ``began`` on the monotonic clock.
+    ``began`` on the monotonic clock. A loss far above those before it is marked as a ``spike``.
 
     Args:
         sample: given the model, what a person reads beside the scores of an evaluation.
@@ -59,6 +62,10 @@ class Recorder(TrainerCallback):
         self._steps = 0
         self._seconds = 0.0
         self._began = 0.0
+        self._losses: deque[float] = deque(maxlen=_SPIKE_WINDOW)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._losses.extend(event["loss"] for event in state.log_history if "loss" in event)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._began = time.perf_counter()
@@ -70,16 +77,19 @@ class Recorder(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         event = self._event(state, logs)
         if "loss" in event:
-            if not math.isfinite(event["loss"]):
-                raise ModelError(
-                    f"the loss is {event['loss']} at step {state.global_step}; no later checkpoint is kept",
-                    hint="lower --learning-rate, or raise --warmup-steps",
-                )
+            if _is_spike(event["loss"], self._losses):
+                event["spike"] = True
+            self._losses.append(event["loss"])
             done = self._steps * self.plan.amount
             event[f"{self.plan.rate}_per_second"] = round(done / max(self._seconds, 1e-9), 1)
             self._steps, self._seconds = 0, 0.0
         if state.is_world_process_zero:
             self._record(event)
+
+    def note(self, state: Any, content: Mapping[str, Any]) -> None:
+        """Record what happened at the step at hand."""
+        if state.is_world_process_zero:
+            self._record(self._event(state, content) | {"step": state.global_step + 1})
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         if self.sample and state.is_world_process_zero:
@@ -93,6 +103,15 @@ class Recorder(TrainerCallback):
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
         self.tell(event)
+
+
+def _is_spike(loss: float, before: Sequence[float]) -> bool:
+    """Whether a loss stands out above the ones before it: by a tenth, and by far more than they scatter."""
+    if len(before) < _SPIKE_WINDOW:
+        return False
+    middle = median(before)
+    scatter = median(abs(value - middle) for value in before)
+    return loss > middle + max(_SPIKE_SCATTERS * scatter, _SPIKE_SHARE * abs(middle))
 
 
 class StopOnSignal(TrainerCallback):

@@ -23,6 +23,7 @@ class Plan:
         greater_is_better: whether a higher one is.
         rate: what speed is measured in: ``tokens`` or ``samples``.
         amount: so many of them a step, on all processes.
+        epoch_steps: optimiser steps of one pass over the examples; of a stream 0.
         equal_shapes: whether all batches but the last have one shape.
         patience: stop after so many evaluations without a better score; ``None``: never.
     """
@@ -33,6 +34,7 @@ class Plan:
     greater_is_better: bool
     rate: str
     amount: int
+    epoch_steps: int = 0
     equal_shapes: bool = False
     patience: int | None = None
 

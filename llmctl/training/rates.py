@@ -17,8 +17,9 @@ from llmctl.config import Training
 from llmctl.objectives import Objective
 from llmctl.runs import RunDir
 from llmctl.training import speed
+from llmctl.training.arguments import make_arguments
 from llmctl.training.plan import Plan
-from llmctl.training.trainer import ObjectiveTrainer, make_arguments
+from llmctl.training.trainer import ObjectiveTrainer
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 100
 FALL = 0.75
@@ -86,6 +87,7 @@ def rate_curve(
     trainer = _RisingTrainer(
         objective=objective,
         optim=config.optim,
+        run=run,
         model=model,
         args=arguments,
         train_dataset=training,

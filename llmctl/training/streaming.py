@@ -15,6 +15,8 @@ from transformers import TrainerCallback
 from llmctl.data.blocks import TokenizedDocuments
 from llmctl.data.stream import Buffer, Place
 from llmctl.errors import DataError
+from llmctl.runs import RunDir
+from llmctl.training.checkpoints import newest
 from llmctl.training.mixture import Mixture
 from llmctl.training.sampling import order_of
 
@@ -239,11 +241,22 @@ class Stream(IterableDataset[Any]):
 
 
 STATE = "stream.json"
+
+
+def counted_before(run: RunDir) -> Pass | None:
+    """What an earlier session of a run counted of its stream."""
+    checkpoint = newest(run)
+    if checkpoint is None or not (checkpoint.path / STATE).exists():
+        return None
+    found = json.loads((checkpoint.path / STATE).read_text())["pass"]
+    return Pass(*found) if found else None
+
+
 """The file of a checkpoint that says where in a stream it was written."""
 
 
 class Reached(TrainerCallback):
-    """Tells the stream how far the training is, and keeps that with each checkpoint."""
+    """Tells the stream how far the training is."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
@@ -251,6 +264,3 @@ class Reached(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.stream.reach(state.global_step * args.gradient_accumulation_steps)
         state.epoch = self.stream.passes  # Trainer knows no end of a stream: it would count shares of the run
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.stream.save(Path(args.output_dir) / f"checkpoint-{state.global_step}" / STATE)

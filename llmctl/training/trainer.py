@@ -1,62 +1,65 @@
-"""The Trainer we use, and the only place that builds ``TrainingArguments``.
+"""The Trainer we use.
 
 Trainer's loop is used as it is. What it does not do is added in one named place each: the objective's loss and
-evaluation, ``metrics.jsonl``, batches of like length, and an orderly end on SIGINT and SIGTERM.
+evaluation, batches of like length, checkpoints that are complete or absent, what a resumed run needs to be the same
+run, and a stop before the weights turn bad.
 """
 
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import fields
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Sampler
-from transformers import (
-    EarlyStoppingCallback,
-    PrinterCallback,
-    ProgressCallback,
-    Trainer,
-    TrainerState,
-    TrainingArguments,
-)
-from transformers.trainer_utils import SaveStrategy
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer
+from transformers.trainer import TRAINER_STATE_NAME
 
-from llmctl.config import Training
-from llmctl.errors import ConfigError
 from llmctl.objectives import Objective
-from llmctl.progress import SILENT
+from llmctl.progress import SILENT, Progress, Silent
 from llmctl.runs import RunDir
-from llmctl.training import muon, speed
-from llmctl.training.callbacks import NOT_FINISHED, Recorder, StopOnSignal, StoppedError
-from llmctl.training.deadline import Deadline
+from llmctl.training import checkpoints, muon
+from llmctl.training.arguments import LION, MUON
+from llmctl.training.finite import Finite
 from llmctl.training.lion import Lion
-from llmctl.training.plan import Plan
 from llmctl.training.sampling import WithEpoch, order_of
-from llmctl.training.schedules import schedule_settings
-from llmctl.training.streaming import STATE, Pass, Reached, Stream
+from llmctl.training.streaming import STATE as STREAM_STATE
+from llmctl.training.streaming import Stream
 
-LOGS_A_RUN = 100
-MUON = "muon"
-LION = "lion"
-_OURS = (
-    "time_limit",
-    "num_decay_steps",
-    "min_lr_rate",
-    "lr_power",
-)  # what ``TrainingArguments`` does not know
+_STATE = "llmctl_state.json"
 
 
 class ObjectiveTrainer(Trainer):
-    """Trainer whose loss and evaluation are the objective's."""
+    """Trainer whose loss and evaluation are the objective's, and whose checkpoints can be trusted.
+
+    Args:
+        run: where checkpoints are kept.
+        resume_hint: what to type to go on after a save that failed.
+        finite: what looks after losses and gradients; ``None``: nothing does.
+        stopped: whether a signal asks to end; an evaluation is cut short then.
+
+    Attributes:
+        evaluated: whether no evaluation is left undone.
+    """
 
     optimizer: Any
 
-    def __init__(self, *, objective: Objective, validation: Any, optim: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        objective: Objective,
+        validation: Any,
+        optim: str,
+        run: RunDir,
+        resume_hint: str | None = None,
+        finite: Finite | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+        progress: Progress = SILENT,
+        **kwargs: Any,
+    ) -> None:
         # Trainer counts the targets of all accumulated batches only for a loss function of the caller's.
         super().__init__(
             data_collator=objective.collate,
@@ -66,7 +69,17 @@ class ObjectiveTrainer(Trainer):
         )
         self.objective = objective
         self.optim = optim
+        self.run = run
+        self.resume_hint = resume_hint
+        self.finite = finite
+        self.progress = progress
+        # Trainer's own rotation would go by time, and remove the last checkpoint before the run is finished.
+        self.save_total_limit, self.args.save_total_limit = self.args.save_total_limit, None
+        self.evaluated = True
+        self._evaluating: Progress = _UntilStopped(stopped)
+        self._staging: Path | None = None
         self._clipped: list[torch.Tensor] = []
+        self._before: dict[str, Any] | None = None
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
 
@@ -77,6 +90,26 @@ class ObjectiveTrainer(Trainer):
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # gradients are averaged over processes
         return (loss, None) if return_outputs else loss
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if self.finite:
+            self.finite.saw_loss(loss)
+        return loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
+        """As Trainer's; of batches without a single target 1, so that their loss is zero and not undefined."""
+        count = super()._get_num_items_in_batch(batch_samples, device)
+        if self.finite:
+            self.finite.saw_targets(count)
+        return count.clamp(min=1) if isinstance(count, torch.Tensor) else count and max(count, 1)
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if self.finite:
+            self.finite.saw_norm(norm)
+        self._clipped.append(norm > self.args.max_grad_norm)  # a tensor: the device is not waited for
+        return norm
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Muon and Lion, which the library does not know, where they are asked for."""
@@ -97,18 +130,6 @@ class ObjectiveTrainer(Trainer):
         order = order_of(examples, self.args.train_batch_size, self.args.seed)
         return WithEpoch(order) if getattr(examples, "changes_by_epoch", False) else order
 
-    def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
-        self._clipped.append(norm > self.args.max_grad_norm)  # a tensor: the device is not waited for
-        return norm
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """As Trainer's, with the share of the steps since the last time whose gradients were clipped."""
-        if "grad_norm" in logs and self._clipped:
-            logs["clipped"] = round(float(torch.stack(self._clipped).float().mean()), 3)
-            self._clipped = []
-        super().log(logs, start_time)
-
     def get_train_dataloader(self) -> DataLoader[Any]:
         """As Trainer's; of a stream, which makes its batches itself, a plain one."""
         if not isinstance(self.train_dataset, Stream):
@@ -124,22 +145,157 @@ class ObjectiveTrainer(Trainer):
             generator=torch.Generator(),
         )
 
+    def examples_of(self, batch: int, steps_an_epoch: int) -> list[int]:
+        """The places, in the training data, of the examples of this step's batch number ``batch``, from 0.
+
+        They follow from the order, so nothing has to be kept for them while all goes well. Empty for a stream.
+        """
+        if isinstance(self.train_dataset, Stream):
+            return []
+        epoch, step = divmod(self.state.global_step, steps_an_epoch)
+        order = order_of(self.train_dataset, self.args.train_batch_size, self.args.seed)
+        order.set_epoch(epoch)
+        number = step * self.args.gradient_accumulation_steps + batch
+        first = (number * self.args.world_size + self.args.process_index) * self.args.train_batch_size
+        return [int(place) for place in order][first : first + self.args.train_batch_size]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As Trainer's, with the share of the steps since the last time whose gradients were clipped.
+
+        The loss of the whole training is over all sessions of a resumed run.
+        """
+        if "grad_norm" in logs and self._clipped:
+            logs["clipped"] = round(float(torch.stack(self._clipped).float().mean()), 3)
+            self._clipped = []
+        if "train_loss" in logs:
+            logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step, 1)
+        super().log(logs, start_time)
+
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         started = time.perf_counter()
         self._show_kept_weights()
         with self.accelerator.autocast():
-            scores = self.objective.evaluate(self.model, self.eval_dataset, progress=SILENT)
+            scores = self.objective.evaluate(self.model, self.eval_dataset, progress=self._evaluating)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
         metrics[f"{metric_key_prefix}_runtime"] = round(time.perf_counter() - started, 3)
         self.log(metrics)
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """As Trainer's; a better model is always saved, else it could not be kept."""
+        better: bool = super()._determine_best_metric(metrics, trial)
+        if better and self.args.load_best_model_at_end:
+            self.control.should_save = True
+        return better
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        """As Trainer's; an evaluation that a signal cut short is made up for when the run goes on."""
+        try:
+            super()._maybe_log_save_evaluate(*args, **kwargs)
+        except _CutShortError:
+            self.evaluated = False
+            self._save_checkpoint(self.model_wrapped, None)
+            self.control.should_training_stop = True
+            self.control.should_evaluate = self.control.should_save = False
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._staging or self.run.checkpoints)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Trainer's files, made beside and put in their place when all of them are on disk and read back right."""
         self._show_kept_weights()
-        super()._save_checkpoint(model, trial)
+        step = self.state.global_step
+        self._staging = checkpoints.staging_of(self.run, step)
+        try:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                self._complete(self._staging / checkpoints.path_of(self.run, step).name)
+                checkpoints.put_in_place(self.run, step, world_size=self.args.world_size)
+                best = self.state.best_global_step if self.args.load_best_model_at_end else None
+                checkpoints.rotate(self.run, limit=self.save_total_limit, best=best)
+        except checkpoints.WRITE_ERRORS as error:
+            raise checkpoints.failed_save(self.run, step, error, self.resume_hint) from error
+        finally:
+            if self.args.should_save:
+                shutil.rmtree(self._staging, ignore_errors=True)
+            self._staging = None
+        self.accelerator.wait_for_everyone()
+
+    def _complete(self, folder: Path) -> None:
+        """Write what Trainer does not keep, and where the best model will stand."""
+        if self.state.best_global_step:
+            self.state.best_model_checkpoint = str(checkpoints.path_of(self.run, self.state.best_global_step))
+            self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
+        between_logs = {
+            "loss": self._tr_loss.item(),
+            "total_loss": self._total_loss_scalar,
+            "logged_step": self._globalstep_last_logged,
+            "clipped": [bool(step) for step in self._clipped],
+            "evaluated": self.evaluated,
+        }
+        (folder / _STATE).write_text(json.dumps(between_logs), encoding="utf-8")
+        if isinstance(self.train_dataset, Stream):
+            self.train_dataset.save(folder / STREAM_STATE)
+
+    def _init_training_state(self, *args: Any) -> Any:
+        found = super()._init_training_state(*args)
+        if len(args) > 3 and args[3] is not None:
+            self._read_state(Path(args[3]))
+        return found
+
+    def _read_state(self, checkpoint: Path) -> None:
+        """What Trainer does not restore; it zeroes some of it until the first step, so :meth:`_run_epoch` sets that."""
+        checkpoints.settle_best(self.run, self.state, self.progress)
+        self._before = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+        for callback in self.callback_handler.callbacks:
+            kept = self.state.stateful_callbacks.get(type(callback).__name__)
+            if isinstance(callback, EarlyStoppingCallback) and isinstance(kept, dict):
+                callback.early_stopping_patience_counter = kept["attributes"][
+                    "early_stopping_patience_counter"
+                ]
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        self._go_on()
+        if not self.control.should_training_stop:
+            super()._run_epoch(*args, **kwargs)
+
+    def _go_on(self) -> None:
+        """Put back what was between two logs when the checkpoint was saved, and make up for a lost evaluation."""
+        before, self._before = self._before, None
+        if before is None:
+            return
+        self._tr_loss = torch.tensor(before["loss"], device=self.args.device)
+        self._total_loss_scalar = before["total_loss"]
+        self._globalstep_last_logged = before["logged_step"]
+        self._clipped = [torch.tensor(step, device=self.args.device) for step in before["clipped"]]
+        if not before["evaluated"]:
+            better = self._determine_best_metric(self._evaluate(None, None), None)
+            if better:  # its weights are those of the checkpoint that is there
+                self.state.best_model_checkpoint = str(checkpoints.path_of(self.run, self.state.global_step))
+            self.evaluated, self.control.should_save = True, False
+
+    def restore(self, checkpoint: Path) -> None:
+        """Leave the trainer as the last step left it: Trainer itself would train one step more."""
+        from transformers import TrainerState
+
+        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        self._read_state(checkpoint)
+        self._load_from_checkpoint(str(checkpoint))
+        self._go_on()
+        self._total_loss_scalar += self._tr_loss.item()
+        self.log({"total_flos": self.state.total_flos, "train_loss": 0.0})
+        if self.args.load_best_model_at_end and self.state.best_model_checkpoint:
+            self._load_best_model()
+
+    def _load_best_model(self) -> None:
+        """As Trainer's, unless its files have been damaged since: the last weights stay then, and that is told."""
+        checkpoints.settle_best(self.run, self.state, self.progress)
+        if self.state.best_model_checkpoint:
+            super()._load_best_model()
 
     def _finalize_training(self, *args: Any) -> Any:
         self._show_kept_weights()
@@ -151,165 +307,19 @@ class ObjectiveTrainer(Trainer):
             self.optimizer.eval()
 
 
-def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool) -> TrainingArguments:
-    """The ``TrainingArguments`` of a run: the config's own words, and what follows from them.
-
-    Args:
-        config: every field that is not ``None`` and that the library knows is passed on under its own name.
-        run: its ``checkpoints`` is the output directory.
-        plan: see :class:`Plan`.
-        validated: whether there is a validation split.
-
-    Raises:
-        ConfigError: the library refuses a value, ``save_steps`` is no multiple of ``eval_steps``, nothing is
-            evaluated that could stop the training early, or warm-up and decay are longer than the run.
-    """
-    given = {item.name: getattr(config, item.name) for item in fields(Training)}
-    given = {name: value for name, value in given.items() if value is not None and name not in _OURS}
-    given["max_steps"] = plan.steps
-    if config.optim in (MUON, LION):
-        given["optim"] = "adamw_torch_fused"  # with Muon the rule of the weights that are no matrices
-    given["report_to"] = list(config.report_to) or "none"
-    given.setdefault("eval_steps", plan.eval_steps)
-    given.setdefault("save_steps", given["eval_steps"])
-    given.setdefault("logging_steps", max(1, plan.steps // LOGS_A_RUN))
-    given |= schedule_settings(config, plan.steps)
-    given["load_best_model_at_end"] = config.load_best_model_at_end and validated
-    if plan.patience and not validated:
-        raise ConfigError(
-            "early_stopping_patience: there is no validation split to judge by",
-            hint="leave it out, or --validation-data FILE",
-        )
-    if given["load_best_model_at_end"] and given["save_steps"] % given["eval_steps"]:
-        raise ConfigError(
-            f"save_steps {given['save_steps']} is no multiple of eval_steps {given['eval_steps']}, "
-            "so the best model could not be kept",
-            hint="make it one, or --no-load-best-model-at-end",
-        )
-    try:
-        return TrainingArguments(
-            output_dir=str(run.checkpoints),
-            run_name=run.name,
-            eval_strategy="steps" if validated else "no",
-            save_strategy=SaveStrategy.STEPS,
-            metric_for_best_model=plan.best if validated else None,
-            greater_is_better=plan.greater_is_better if validated else None,
-            logging_nan_inf_filter=False,
-            disable_tqdm=True,
-            remove_unused_columns=False,
-            dataloader_pin_memory=torch.cuda.is_available(),
-            **given,
-        )
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"the training's settings are refused: {error}") from error
+class _CutShortError(Exception):
+    """A signal came while the model was evaluated."""
 
 
-def last_checkpoint(run: RunDir) -> Path | None:
-    """The newest complete checkpoint: the one of the highest step whose state, written last, is there."""
-    complete = [path.parent for path in run.checkpoints.glob("checkpoint-*/trainer_state.json")]
-    return max(complete, key=step_of, default=None)
+class _UntilStopped(Silent):
+    """Tells nobody anything, and ends the work at hand when it is to stop."""
 
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self.stopped = stopped
 
-def counted_before(run: RunDir) -> Pass | None:
-    """What an earlier session of a run counted of its stream."""
-    checkpoint = last_checkpoint(run)
-    if checkpoint is None or not (checkpoint / STATE).exists():
-        return None
-    found = json.loads((checkpoint / STATE).read_text())["pass"]
-    return Pass(*found) if found else None
+    def bar(self, description: str, total: int | None, unit: str) -> Any:
+        def advance(count: int) -> None:
+            if self.stopped():
+                raise _CutShortError
 
-
-def remove_checkpoints(run: RunDir) -> int:
-    """Remove the checkpoints of a finished run; what a tracker wrote beside them stays.
-
-    Returns:
-        How many bytes that freed.
-    """
-    freed = 0
-    for checkpoint in run.checkpoints.glob("checkpoint-*"):
-        freed += sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
-        shutil.rmtree(checkpoint, ignore_errors=True)
-    with suppress(OSError):  # not empty
-        run.checkpoints.rmdir()
-    return freed
-
-
-def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint was saved at."""
-    return int(checkpoint.name.rpartition("-")[2])
-
-
-def _restore(trainer: ObjectiveTrainer, checkpoint: Path) -> None:
-    """Leave the trainer as the last step left it: Trainer itself would train one step more."""
-    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
-    trainer._load_from_checkpoint(str(checkpoint.parent / Path(best).name if best else checkpoint))
-
-
-def _follow(trainer: ObjectiveTrainer, stream: Stream, checkpoint: Path | None) -> None:
-    """Have a stream know how far the training is, and begin where its last checkpoint was written."""
-    arguments = trainer.args
-    arguments.ignore_data_skip = True
-    trainer.add_callback(Reached(stream))
-    if checkpoint:
-        stream.go_to(step_of(checkpoint) * arguments.gradient_accumulation_steps, checkpoint / STATE)
-
-
-def fit(
-    config: Training,
-    run: RunDir,
-    plan: Plan,
-    *,
-    model: Any,
-    objective: Objective,
-    training: Any,
-    validation: Any | None,
-    command: str,
-    began: float,
-    ends: float | None,
-    watch: Callable[[int, int], Any],
-    sample: Callable[[Any], str] | None = None,
-) -> ObjectiveTrainer:
-    """Train ``model``, from the run's last checkpoint if it has one; leaves the best weights in it.
-
-    Args:
-        began: when the run began on the monotonic clock; of a resumed run as if it had never been interrupted.
-        ends: when the session's time is over, on the monotonic clock; ``None``: never.
-        watch: ``Progress.training``: given the number of steps, and how many are done, a context that yields a
-            function for events.
-        sample: given the model, a text for a person to read at each evaluation.
-
-    Raises:
-        StoppedError: a signal or the time limit ended the training early; a checkpoint is saved.
-        ModelError: the loss became NaN or infinite.
-    """
-    arguments = make_arguments(config, run, plan, validated=validation is not None)
-    speed.prepare(model, config)
-    stop, deadline = StopOnSignal(), Deadline(math.inf if ends is None else ends)
-    checkpoint = last_checkpoint(run)
-    done = step_of(checkpoint) if checkpoint else 0
-    with watch(plan.steps, done) as tell, stop.listening():
-        trainer = ObjectiveTrainer(
-            objective=objective,
-            optim=config.optim,
-            model=model,
-            args=arguments,
-            train_dataset=training,
-            validation=validation,
-            callbacks=[Recorder(run.metrics, tell, plan, began, sample), stop, deadline],
-        )
-        if plan.patience:
-            trainer.add_callback(EarlyStoppingCallback(plan.patience))
-        if isinstance(training, Stream):
-            _follow(trainer, training, checkpoint)
-        if checkpoint and done >= plan.steps:
-            _restore(trainer, checkpoint)
-        else:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    step = trainer.state.global_step
-    if stop.number is not None and step < plan.steps:
-        raise StoppedError(f"stopped at step {step:,}", run, command, exit_code=128 + stop.number)
-    if deadline.reached and step < plan.steps:
-        place = f"time limit reached: stopped at step {step:,} of {plan.steps:,}"
-        raise StoppedError(place, run, command, exit_code=NOT_FINISHED)
-    return trainer
+        return nullcontext(advance)

@@ -175,10 +175,14 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
     def _plan(self, config: Any, num_examples: int, best: str) -> Any:
         from llmctl import training
 
-        steps = training.total_steps(config, num_examples)
+        steps, epoch = (
+            training.total_steps(config, num_examples),
+            training.steps_an_epoch(config, num_examples),
+        )
         return training.Plan(
             steps=steps,
-            eval_steps=min(steps, training.steps_an_epoch(config, num_examples)),
+            epoch_steps=epoch,
+            eval_steps=min(steps, epoch),
             best=best,
             greater_is_better=greater_is_better(best),
             rate="samples",

@@ -156,7 +156,7 @@ def _source(config: PredictConfig) -> "Source":
     if config.model:
         return find_source(config.model, root)
     for found in runs.list_runs(root):
-        source = find_source(str(found.path), root) if found.finished else None
+        source = find_source(str(found.path), root) if found.has_model else None
         if source and (found.command() == "finetune" or _fills(config, source)):
             return source
     raise RunError(

@@ -43,6 +43,7 @@ def plan_steps(
         greater_is_better=False,
         rate="tokens",
         amount=tokens,
+        epoch_steps=0 if config.streaming else training.steps_an_epoch(config, len(examples)),
         equal_shapes=examples.lengths is None,
     )
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from llmctl import disk, runs
 from llmctl.config import FinetuneConfig, ModelShape, PretrainConfig
-from llmctl.errors import ConfigError, ModelError, RunError
+from llmctl.errors import ConfigError, LlmctlError, ModelError
 from llmctl.progress import SILENT, Progress, many
-from llmctl.recipe import resolve, to_yaml
+from llmctl.recipe import to_yaml
 from llmctl.runs import RunDir
-from llmctl.workflows import asked_model, asked_optimiser
+from llmctl.workflows import asked_model, asked_optimiser, resuming
 
 if TYPE_CHECKING:
     from llmctl.data.documents import Documents
@@ -138,8 +138,8 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
     """
     from importlib.util import find_spec
 
-    if config.resume:
-        _check_resume(stage, config)
+    if resuming.find(stage.command, config):
+        resuming.take_up(stage.command, config)
         return
     stage.check_data(config)
     if config.model and (given := shape_given(config)):
@@ -161,33 +161,12 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
 
 def settle(stage: Stage[ConfigT, Any], config: ConfigT) -> ConfigT:
     """The config as its run will have it, as far as that can be told before data and model are seen."""
-    return stage.settle(_resumed(stage, config)[0])
+    return stage.settle(resuming.take_up(stage.command, config)[0])
 
 
 def shape_given(config: ModelShape) -> list[str]:
     """The fields of a new model's shape that are asked for."""
     return [item.name for item in fields(ModelShape) if getattr(config, item.name) is not None]
-
-
-def _check_resume(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
-    """``--resume`` stands alone: what else could be asked for is the run's own recipe."""
-    alone = stage.config_class(resume=config.resume, runs_dir=config.runs_dir)
-    others = [item.name for item in fields(config) if getattr(config, item.name) != getattr(alone, item.name)]
-    if others:
-        raise ConfigError(
-            f"--resume goes on with the run's own recipe; {', '.join(others)} cannot be changed",
-            hint=f"llmctl {stage.command} --resume {config.resume}",
-        )
-    run = runs.open_run(config.resume or "", runs.runs_dir(config.runs_dir))
-    if run.command() != stage.command:
-        raise RunError(
-            f"run {run.name} was made by llmctl {run.command()}",
-            hint=f"llmctl {run.command()} --resume {config.resume}",
-        )
-    if run.finished:
-        raise RunError(
-            f"run {run.name} is finished: there is nothing to resume", hint=f"llmctl eval {run.path}"
-        )
 
 
 def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) -> ResultT:
@@ -200,49 +179,97 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     """
     session = began = time.monotonic()
     check(stage, config)
-    config, resumed = _resumed(stage, config)
-    began -= resumed.seconds() if resumed else 0.0
+    config, resumed = resuming.take_up(stage.command, config)
+    began -= resumed.run.seconds() if resumed else 0.0
     config = stage.settle(config)
     config, splits = load(stage, config, progress)
+    described = {name: split.describe() for name, split in splits.items()}
+    if resumed:
+        resuming.check_data(resumed, described, config.allow_changes)
+    run_dir = resumed.run if resumed else _create_run(stage, config, described)
+    progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
+    with runs.locked(run_dir):
+        return _train(stage, config, run_dir, splits, progress, resumed=resumed, session=session, began=began)
 
+
+def _train(
+    stage: Stage[ConfigT, ResultT],
+    config: ConfigT,
+    run_dir: RunDir,
+    splits: Mapping[str, Any],
+    progress: Progress,
+    *,
+    resumed: resuming.Resumed | None,
+    session: float,
+    began: float,
+) -> ResultT:
     from llmctl import models, training
 
-    described = {name: split.describe() for name, split in splits.items()}
-    run_dir = resumed or _create_run(stage, config, described)
-    progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
-    try:
-        ready = stage.prepare(config, run_dir, splits, progress)
-        config = training.for_this_machine(config, ready.plan)
-        progress.note(f"hardware: {training.describe(config)}")
-        if not resumed:
+    training.clean_up(run_dir)
+    checkpoint = training.newest_checkpoint(run_dir, progress)
+    if resumed:
+        resuming.go_on_from(resumed, checkpoint, training.num_processes(), progress)
+    while True:
+        try:
+            ready = stage.prepare(config, run_dir, splits, progress)
+            config = training.for_this_machine(config, ready.plan)
+            progress.note(f"hardware: {training.describe(config)}")
             disk.write_file(run_dir.recipe, _recipe(stage, config, run_dir))
-        training.make_arguments(config, run_dir, ready.plan, validated=ready.validation is not None)
-    except BaseException:  # an interruption, too, leaves nothing half made
-        if not resumed:
-            shutil.rmtree(run_dir.path, ignore_errors=True)
-        raise
-    trainer = training.fit(
-        config,
-        run_dir,
-        ready.plan,
-        model=ready.model,
-        objective=ready.objective,
-        training=ready.examples,
-        validation=ready.validation,
-        command=stage.command,
-        began=began,
-        ends=session + config.time_limit if config.time_limit else None,
-        watch=progress.training,
-        sample=ready.sample,
-    )
+            training.make_arguments(config, run_dir, ready.plan, validated=ready.validation is not None)
+            training.check_space(config, run_dir, ready.model, progress)
+        except BaseException:  # an interruption, too, leaves nothing half made
+            if not resumed:
+                shutil.rmtree(run_dir.path, ignore_errors=True)
+            raise
+        try:
+            trainer = training.fit(
+                config,
+                run_dir,
+                ready.plan,
+                model=ready.model,
+                objective=ready.objective,
+                training=ready.examples,
+                validation=ready.validation,
+                command=stage.command,
+                began=began,
+                ends=session + config.time_limit if config.time_limit else None,
+                checkpoint=checkpoint,
+                progress=progress,
+                sample=ready.sample,
+            )
+            break
+        except training.OutOfMemoryError as error:
+            config = _with_smaller_batches(config, error, progress)
+            del ready
+            checkpoint = training.newest_checkpoint(run_dir, progress)
     model = trainer.accelerator.unwrap_model(trainer.model)
     models.save(model, ready.tokenizer, run_dir.model)
     result = stage.finish(config, ready, Trained(run_dir, model, trainer, began), progress)
-    # The very last: a run that was killed before has either its model or what it can be resumed from.
-    if not config.keep_checkpoints and trainer.is_world_process_zero():
-        freed = training.remove_checkpoints(run_dir)
-        progress.note(f"checkpoints removed, {freed / 1e6:,.1f} MB freed (--keep-checkpoints keeps them)")
+    if trainer.is_world_process_zero():
+        run_dir.seal()
+        # The very last: a run that was killed before has either its model or what it can be resumed from.
+        if not config.keep_checkpoints:
+            freed = training.remove_checkpoints(run_dir)
+            progress.note(f"checkpoints removed, {freed / 1e6:,.1f} MB freed (--keep-checkpoints keeps them)")
     return result
+
+
+def _with_smaller_batches(config: Any, error: LlmctlError, progress: Progress) -> Any:
+    """The config with smaller batches and as many more of them in a step.
+
+    Raises:
+        LlmctlError: ``error``, where that is not asked for or batches are of one example.
+    """
+    batch = config.per_device_train_batch_size
+    if not config.auto_batch_size or batch == 1:
+        raise error
+    smaller = next(size for size in range(batch // 2, 0, -1) if batch % size == 0)
+    accumulation = config.gradient_accumulation_steps * batch // smaller
+    progress.warn(
+        f"{error.message}: going on with batches of {smaller}, {accumulation} of them a step "
+        f"(--per-device-train-batch-size {smaller} --gradient-accumulation-steps {accumulation})"
+    )
+    return replace(config, per_device_train_batch_size=smaller, gradient_accumulation_steps=accumulation)
 
 
 def load(
@@ -255,15 +282,6 @@ def load(
     # First what needs none of the heavy libraries: bad data is answered in an instant.
     splits = stage.load(config, progress)
     return stage.fitted(config, progress), splits
-
-
-def _resumed(stage: Stage[ConfigT, Any], config: ConfigT) -> tuple[ConfigT, RunDir | None]:
-    """The run's own recipe and directory for ``--resume``, else the config as it is."""
-    if not config.resume:
-        return config, None
-    run_dir = runs.open_run(config.resume, runs.runs_dir(config.runs_dir))
-    recipe: Any = resolve(stage.config_class, run_dir.recipe, {})
-    return replace(recipe, runs_dir=config.runs_dir), run_dir
 
 
 def _create_run(stage: Stage[ConfigT, Any], config: ConfigT, data: dict[str, Any]) -> RunDir:

@@ -63,7 +63,8 @@ def test_what_a_tracker_wrote_beside_the_checkpoints_stays(tmp_path: Path) -> No
     ("step", "finished"),
     [
         ("llmctl.models.save", False),
-        ("llmctl.workflows.pretrain.Pretraining.finish", True),
+        ("llmctl.workflows.pretrain.Pretraining.finish", False),
+        ("llmctl.runs.RunDir.seal", False),
         ("llmctl.training.remove_checkpoints", True),
     ],
 )

@@ -1,0 +1,121 @@
+"""What files were when they were written: ``manifest.json`` has the size and SHA-256 of each, and of itself."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from llmctl import disk
+
+NAME = "manifest.json"
+_THREADS = 4  # hashing and flushing leave Python alone
+
+
+def seal(folder: Path, files: Iterable[Path] | None = None, **facts: Any) -> None:
+    """Flush the files of ``folder`` to disk and write its manifest, flushed too.
+
+    Args:
+        folder: where ``manifest.json`` is put.
+        files: below ``folder``; all that are there by default.
+        facts: what else the manifest says; must be JSON.
+
+    Raises:
+        OSError: something cannot be read or written.
+    """
+    chosen = sorted(_all_files(folder) if files is None else files)
+    hashes = _in_threads(_flush_and_hash, chosen)
+    content: dict[str, Any] = {
+        **facts,
+        "files": {
+            path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": found}
+            for path, found in zip(chosen, hashes, strict=True)
+        },
+    }
+    disk.write_file(folder / NAME, json.dumps(content | {"sha256": _own_hash(content)}, indent=2) + "\n")
+    disk.flush_directory(folder)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The manifest of ``folder``.
+
+    Raises:
+        ValueError: it is missing or not as it was written; the message says which.
+    """
+    try:
+        content = json.loads((folder / NAME).read_bytes())
+        said = content.pop("sha256")
+        content["files"].items()
+    except FileNotFoundError:
+        raise ValueError(f"{NAME} is missing") from None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{NAME} cannot be read") from error
+    if said != _own_hash(content):
+        raise ValueError(f"{NAME} is not as it was written")
+    found: dict[str, Any] = content
+    return found
+
+
+def damage(folder: Path) -> list[str]:
+    """What is not as the manifest of ``folder`` says: a line for each file; empty when all is well.
+
+    Files that the manifest does not name are no damage.
+    """
+    try:
+        files = read(folder)["files"]
+    except ValueError as error:
+        return [str(error)]
+    found = _in_threads(lambda name: _damage_of(folder, name, files[name]), files)
+    return [line for line in found if line]
+
+
+def _in_threads(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(work, items))
+
+
+def _damage_of(folder: Path, name: str, said: Mapping[str, Any]) -> str | None:
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        return f"{NAME} names {name!r}, which is outside"
+    path = folder / name
+    try:
+        size = path.stat().st_size
+        if size != said["bytes"]:
+            return f"{name} has {size:,} bytes, was written with {said['bytes']:,}"
+        if _hash(path) != said["sha256"]:
+            return f"{name} is not as it was written (SHA-256)"
+    except FileNotFoundError:
+        return f"{name} is missing"
+    except OSError as error:
+        return f"{name} cannot be read: {error.strerror}"
+    return None
+
+
+def _all_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _own_hash(content: Mapping[str, Any]) -> str:
+    import hashlib
+
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _hash(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush_and_hash(path: Path) -> str:
+    """Also has the system forget what it holds of the file, so that who reads it next reads the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    found = _hash(path)
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return found

@@ -1,0 +1,72 @@
+"""The only place that builds ``TrainingArguments``."""
+
+from dataclasses import fields
+
+import torch
+from transformers import TrainingArguments
+from transformers.trainer_utils import SaveStrategy
+
+from llmctl.config import Training
+from llmctl.errors import ConfigError
+from llmctl.runs import RunDir
+from llmctl.training.plan import Plan
+from llmctl.training.schedules import schedule_settings
+
+LOGS_A_RUN = 100
+MUON = "muon"
+LION = "lion"
+# what ``TrainingArguments`` does not know
+_OURS = ("time_limit", "num_decay_steps", "min_lr_rate", "lr_power", "on_nonfinite", "auto_batch_size")
+
+
+def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool) -> TrainingArguments:
+    """The ``TrainingArguments`` of a run: the config's own words, and what follows from them.
+
+    Args:
+        config: every field that is not ``None`` and that the library knows is passed on under its own name.
+        run: its ``checkpoints`` is the output directory.
+        plan: see :class:`Plan`.
+        validated: whether there is a validation split.
+
+    Raises:
+        ConfigError: the library refuses a value, ``save_steps`` is no multiple of ``eval_steps``, nothing is
+            evaluated that could stop the training early, or warm-up and decay are longer than the run.
+    """
+    given = {item.name: getattr(config, item.name) for item in fields(Training)}
+    given = {name: value for name, value in given.items() if value is not None and name not in _OURS}
+    given["max_steps"] = plan.steps
+    if config.optim in (MUON, LION):
+        given["optim"] = "adamw_torch_fused"  # with Muon the rule of the weights that are no matrices
+    given["report_to"] = list(config.report_to) or "none"
+    given.setdefault("eval_steps", plan.eval_steps)
+    given.setdefault("save_steps", given["eval_steps"])
+    given.setdefault("logging_steps", max(1, plan.steps // LOGS_A_RUN))
+    given |= schedule_settings(config, plan.steps)
+    given["load_best_model_at_end"] = config.load_best_model_at_end and validated
+    if plan.patience and not validated:
+        raise ConfigError(
+            "early_stopping_patience: there is no validation split to judge by",
+            hint="leave it out, or --validation-data FILE",
+        )
+    if given["load_best_model_at_end"] and given["save_steps"] % given["eval_steps"]:
+        raise ConfigError(
+            f"save_steps {given['save_steps']} is no multiple of eval_steps {given['eval_steps']}, "
+            "so the best model could not be kept",
+            hint="make it one, or --no-load-best-model-at-end",
+        )
+    try:
+        return TrainingArguments(
+            output_dir=str(run.checkpoints),
+            run_name=run.name,
+            eval_strategy="steps" if validated else "no",
+            save_strategy=SaveStrategy.STEPS,
+            metric_for_best_model=plan.best if validated else None,
+            greater_is_better=plan.greater_is_better if validated else None,
+            logging_nan_inf_filter=False,
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            dataloader_pin_memory=torch.cuda.is_available(),
+            **given,
+        )
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"the training's settings are refused: {error}") from error

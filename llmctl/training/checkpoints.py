@@ -1,0 +1,194 @@
+"""Checkpoints: complete or absent, and only those that are as they were written are gone on from.
+
+::
+
+    checkpoints/
+      checkpoint-N/      Trainer's files of step N, and manifest.json
+      .saving-N/         what a save that was cut short left behind; removed when the run goes on
+"""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from transformers import TrainerState
+from transformers.trainer import TRAINING_ARGS_NAME
+
+from llmctl import disk, manifest, runs
+from llmctl.config import Training
+from llmctl.errors import RunError
+from llmctl.progress import SILENT, Progress
+from llmctl.runs import RunDir
+
+_PREFIX = "checkpoint-"
+_STAGING = ".saving-"
+_BYTES_PER_STATE = 4  # optimisers keep float32
+
+
+class CheckpointError(RunError):
+    """A checkpoint could not be written; those before it are as they were."""
+
+    exit_code = 1
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint that is as it was written.
+
+    Attributes:
+        world_size: processes that trained when it was saved.
+        versions: of the libraries then.
+    """
+
+    path: Path
+    step: int
+    world_size: int
+    versions: dict[str, str]
+
+
+def path_of(run: RunDir, step: int) -> Path:
+    """Where the checkpoint of a step is."""
+    return run.checkpoints / f"{_PREFIX}{step}"
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was saved at."""
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def all_of(run: RunDir) -> list[Path]:
+    """The run's checkpoints, damaged ones too, the newest first."""
+    found = (path for path in run.checkpoints.glob(f"{_PREFIX}*") if path.name[len(_PREFIX) :].isdecimal())
+    return sorted(found, key=step_of, reverse=True)
+
+
+def staging_of(run: RunDir, step: int) -> Path:
+    """Where the checkpoint of a step is made before it is put in its place: Trainer adds its name."""
+    return run.checkpoints / f"{_STAGING}{step}"
+
+
+def put_in_place(run: RunDir, step: int, *, world_size: int) -> Path:
+    """Seal the checkpoint that was made in its staging directory, and put it in its place when it reads back right.
+
+    Raises:
+        OSError: it cannot be written.
+        CheckpointError: what was read back is not what was written.
+    """
+    made = staging_of(run, step) / f"{_PREFIX}{step}"
+    # Never read, a pickle, and it holds the Hub's token as it is.
+    (made / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+    disk.settle_directory(made)
+    manifest.seal(made, step=step, world_size=world_size, versions=runs.versions())
+    if found := manifest.damage(made):
+        raise CheckpointError(f"cannot save step {step:,}: read back, {found[0]}")
+    place = path_of(run, step)
+    if place.exists():  # damaged, else the run would not have come here again
+        shutil.rmtree(place)
+    os.replace(made, place)
+    disk.flush_directory(run.checkpoints)
+    return place
+
+
+def rotate(run: RunDir, *, limit: int | None, best: int | None) -> None:
+    """Remove the oldest checkpoints, so that ``limit`` are left; the best step's is never removed."""
+    kept = all_of(run)
+    spare = len(kept) - (len(kept) if limit is None else limit)
+    for path in reversed(kept[1:]):
+        if spare <= 0:
+            break
+        if step_of(path) != best:
+            shutil.rmtree(path, ignore_errors=True)
+            spare -= 1
+
+
+def failed_save(run: RunDir, step: int, error: Exception, hint: str | None) -> CheckpointError:
+    """What to raise for an error of the libraries while the checkpoint of ``step`` was written."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0]
+    with suppress(OSError):
+        reason += f" ({shutil.disk_usage(run.path).free / 1e6:,.1f} MB free)"
+    before = all_of(run)
+    last = f"the last good one is {before[0]}" if before else "there is none before it"
+    return CheckpointError(f"cannot save a checkpoint at step {step:,}: {reason}; {last}", hint=hint)
+
+
+WRITE_ERRORS = (OSError, SafetensorError, RuntimeError)
+"""What the libraries raise when a file cannot be written; torch says RuntimeError."""
+
+
+def clean_up(run: RunDir) -> None:
+    """Remove what writing that was cut short left behind, and the model of a run that did not get to its end."""
+    parts = (run.recipe, run.environment, run.metrics, run.tokenizer, run.model)
+    leftovers = [path for part in parts for path in run.path.glob(f".{part.name}.*")]
+    for path in (*leftovers, *run.checkpoints.glob(f"{_STAGING}*"), run.model):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def check_space(config: Training, run: RunDir, model: Any, progress: Progress) -> None:
+    """Tell what checkpoints will take on disk at most.
+
+    The weights as they are, and two numbers of optimiser state for each that is trained, which is what AdamW has.
+
+    Raises:
+        RunError: there is no room for one checkpoint and the model beside it.
+    """
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    saved = trained if hasattr(model, "peft_config") else list(model.parameters())
+    weights = sum(weight.numel() * weight.element_size() for weight in saved)
+    one = weights + sum(2 * _BYTES_PER_STATE * weight.numel() for weight in trained)
+    most = config.save_total_limit + 2  # the best, and the newest before the oldest goes
+    free = shutil.disk_usage(run.path).free
+    told = f"a checkpoint takes {one / 1e6:,.1f} MB, the model {weights / 1e6:,.1f} MB; {free / 1e6:,.1f} MB are free"
+    if free < one + weights:
+        raise RunError(f"{run.path}: no room: {told}", hint="make room, or choose another place: --runs-dir")
+    if free < most * one + weights:
+        progress.warn(
+            f"{run.path}: {told}, and up to {most} checkpoints are there at a time (--save-total-limit)"
+        )
+
+
+def newest(run: RunDir, progress: Progress = SILENT) -> Checkpoint | None:
+    """The newest checkpoint that is as it was written; those that are not are told and passed over."""
+    for path in all_of(run):
+        if found := manifest.damage(path):
+            progress.warn(f"{path} is damaged and passed over: {found[0]}")
+            continue
+        said = manifest.read(path)
+        return Checkpoint(path, step_of(path), int(said["world_size"]), dict(said["versions"]))
+    return None
+
+
+def settle_best(run: RunDir, state: TrainerState, progress: Progress = SILENT) -> None:
+    """Point the record of the best model at its checkpoint in this run, wherever the run is now.
+
+    A damaged or missing one is told and forgotten: the best from then on is kept.
+    """
+    if state.best_global_step is None:
+        return
+    best = path_of(run, state.best_global_step)
+    if found := manifest.damage(best):
+        progress.warn(
+            f"{best}, the best model so far, is damaged: {found[0]}; the best of the steps to come is kept"
+        )
+        state.best_metric = state.best_global_step = state.best_model_checkpoint = None
+    else:
+        state.best_model_checkpoint = str(best)
+
+
+def remove_all(run: RunDir) -> int:
+    """Remove the checkpoints of a finished run; what a tracker wrote beside them stays.
+
+    Returns:
+        How many bytes that freed.
+    """
+    freed = 0
+    for checkpoint in all_of(run):
+        freed += sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    with suppress(OSError):  # not empty
+        run.checkpoints.rmdir()
+    return freed

@@ -1,0 +1,141 @@
+"""A training from its beginning, or from a checkpoint, to its end."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import EarlyStoppingCallback
+
+from llmctl.config import Training
+from llmctl.errors import ModelError
+from llmctl.objectives import Objective
+from llmctl.progress import Progress
+from llmctl.runs import RunDir
+from llmctl.training import speed
+from llmctl.training.arguments import make_arguments
+from llmctl.training.callbacks import NOT_FINISHED, Recorder, StopOnSignal, StoppedError
+from llmctl.training.checkpoints import Checkpoint
+from llmctl.training.deadline import Deadline
+from llmctl.training.finite import Finite
+from llmctl.training.plan import Plan
+from llmctl.training.streaming import STATE, Reached, Stream
+from llmctl.training.trainer import ObjectiveTrainer
+
+_NO_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+)  # torch says RuntimeError where it is no accelerator's
+
+
+class OutOfMemoryError(ModelError):
+    """A step did not fit into memory."""
+
+    def __init__(self, config: Training, step: int, reason: str) -> None:
+        batch, accumulation = config.per_device_train_batch_size, config.gradient_accumulation_steps
+        super().__init__(
+            f"out of memory at step {step:,} with batches of {batch} (--per-device-train-batch-size): {reason}",
+            hint="--auto-batch-size makes them smaller and sums more of them up"
+            + (f"; now --gradient-accumulation-steps is {accumulation}" if accumulation > 1 else "")
+            + ("" if config.activation_checkpointing else "; --activation-checkpointing needs less memory"),
+        )
+
+
+def fit(
+    config: Training,
+    run: RunDir,
+    plan: Plan,
+    *,
+    model: Any,
+    objective: Objective,
+    training: Any,
+    validation: Any | None,
+    command: str,
+    began: float,
+    ends: float | None,
+    checkpoint: Checkpoint | None,
+    progress: Progress,
+    sample: Callable[[Any], str] | None = None,
+) -> ObjectiveTrainer:
+    """Train ``model``, from a checkpoint if there is one; leaves the best weights in it.
+
+    Args:
+        began: when the run began on the monotonic clock; of a resumed run as if it had never been interrupted.
+        ends: when the session's time is over, on the monotonic clock; ``None``: never.
+        sample: given the model, a text for a person to read at each evaluation.
+
+    Raises:
+        StoppedError: a signal or the time limit ended the training early; a checkpoint is saved.
+        ModelError: a loss or gradient became NaN or infinite.
+        OutOfMemoryError: a step did not fit into memory.
+        CheckpointError: a checkpoint could not be written.
+    """
+    arguments = make_arguments(config, run, plan, validated=validation is not None)
+    speed.prepare(model, config)
+    stop, deadline = StopOnSignal(), Deadline(math.inf if ends is None else ends)
+    done = checkpoint.step if checkpoint else 0
+    with progress.training(plan.steps, done) as tell, stop.listening():
+        recorder = Recorder(run.metrics, tell, plan, began, sample)
+        finite = Finite(
+            config.on_nonfinite, recorder.note, lambda batch: trainer.examples_of(batch, plan.epoch_steps)
+        )
+        trainer = ObjectiveTrainer(
+            objective=objective,
+            optim=config.optim,
+            run=run,
+            resume_hint=f"make room, then: llmctl {command} --resume {run.path}",
+            finite=finite,
+            stopped=lambda: stop.number is not None,
+            progress=progress,
+            model=model,
+            args=arguments,
+            train_dataset=training,
+            validation=validation,
+            callbacks=[recorder, finite, stop, deadline],
+        )
+        if plan.patience:
+            trainer.add_callback(EarlyStoppingCallback(plan.patience))
+        if isinstance(training, Stream):
+            _follow(trainer, training, checkpoint)
+        try:
+            if checkpoint and done >= plan.steps:
+                trainer.restore(checkpoint.path)
+            else:
+                trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            step = trainer.state.global_step + 1
+            raise OutOfMemoryError(config, step, str(error).partition("\n")[0]) from error
+    _tell_skipped(finite, progress)
+    step = trainer.state.global_step
+    # An evaluation that was cut short leaves work undone after the last step, too.
+    if stop.number is not None and (step < plan.steps or not trainer.evaluated):
+        raise StoppedError(f"stopped at step {step:,}", run, command, exit_code=128 + stop.number)
+    if deadline.reached and step < plan.steps:
+        place = f"time limit reached: stopped at step {step:,} of {plan.steps:,}"
+        raise StoppedError(place, run, command, exit_code=NOT_FINISHED)
+    return trainer
+
+
+def _follow(trainer: ObjectiveTrainer, stream: Stream, checkpoint: Checkpoint | None) -> None:
+    """Have a stream know how far the training is, and begin where its last checkpoint was written."""
+    arguments = trainer.args
+    arguments.ignore_data_skip = True
+    trainer.add_callback(Reached(stream))
+    if checkpoint:
+        stream.go_to(checkpoint.step * arguments.gradient_accumulation_steps, checkpoint.path / STATE)
+
+
+def _tell_skipped(finite: Finite, progress: Progress) -> None:
+    if finite.skipped:
+        progress.warn(f"{finite.skipped:,} steps were left out: their loss or gradient was not finite")
+    if finite.empty:
+        progress.warn(f"{finite.empty:,} steps were left out: their batches had no target to learn from")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    told = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        part in told for part in _NO_MEMORY
+    )

@@ -1,0 +1,203 @@
+"""Going on with a run: which one, with what changes, and what then cannot be exact."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+from llmctl import disk, runs
+from llmctl.config import RunPlace, Training
+from llmctl.errors import ConfigError, DataError, LlmctlError, RunError
+from llmctl.progress import Progress
+from llmctl.recipe import resolve, suggestion
+from llmctl.runs import RunDir
+
+AUTO = "auto"
+# What changes neither the weights nor the scores.
+_SAFE = frozenset(
+    (
+        "dataloader_num_workers",
+        "keep_checkpoints",
+        "logging_steps",
+        "report_to",
+        "save_steps",
+        "save_total_limit",
+        "time_limit",
+    )
+)
+_DATA = "data"
+_CHANGEABLE = frozenset(item.name for item in fields(Training)) | _SAFE | {_DATA, "validation_data"}
+_PLACE = frozenset(item.name for item in fields(RunPlace)) - _SAFE
+
+ConfigT = TypeVar("ConfigT", bound=Any)
+
+
+class AlreadyFinishedError(LlmctlError):
+    """``--resume auto`` finds its run finished: what a scheduler asks for is done."""
+
+    exit_code = 0
+    label = ""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run to go on with, and what is other than when it began: name -> value then, value now."""
+
+    run: RunDir
+    changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+
+
+def find(command: str, config: Any) -> RunDir | None:
+    """The run to go on with; ``None``: the config asks for a new one.
+
+    Raises:
+        RunError: there is no such run, another command made it, or it is finished.
+        ConfigError: ``--resume auto`` without a name.
+        AlreadyFinishedError: ``--resume auto``, and the run is finished.
+    """
+    if not config.resume:
+        return None
+    if config.find_learning_rate:
+        raise ConfigError("--find-learning-rate tries a new model: leave out --resume")
+    root = runs.runs_dir(config.runs_dir)
+    if config.resume != AUTO:
+        run = runs.open_run(config.resume, root)
+    elif not config.run_name:
+        raise ConfigError("--resume auto: which run?", hint="name it: --run-name NAME")
+    elif (found := runs.find(str(root / config.run_name), root)) is None:
+        return None
+    else:
+        run = found
+    if run.command() != command:
+        raise RunError(
+            f"run {run.name} was made by llmctl {run.command()}",
+            hint=f"llmctl {run.command()} --resume {run.name}",
+        )
+    if run.finished:
+        if config.resume == AUTO:
+            raise AlreadyFinishedError(f"run {run.path} is finished: there is nothing to do")
+        raise RunError(
+            f"run {run.name} is finished: there is nothing to resume", hint=f"llmctl eval {run.path}"
+        )
+    return run
+
+
+def take_up(command: str, config: ConfigT) -> tuple[ConfigT, Resumed | None]:
+    """The config that a run goes on with, and what is changed; a config that asks for a new run as it is.
+
+    Raises:
+        ConfigError: a setting is changed that is neither safe nor named by ``--allow-changes``, or cannot be.
+    """
+    run = find(command, config)
+    if run is None:
+        return config, None
+    recipe = resolve(type(config), run.recipe, {})
+    changes = _changes(config, recipe)
+    _check(changes, config, run)
+    now = {name: value for name, (_, value) in changes.items()}
+    again = replace(recipe, **now, runs_dir=config.runs_dir, resume=None, allow_changes=config.allow_changes)
+    return again, Resumed(run, changes)
+
+
+def _changes(config: Any, recipe: Any) -> dict[str, tuple[Any, Any]]:
+    """What is asked for beside ``--resume`` and is not as in the run's recipe."""
+    alone = type(config)()
+    found = {}
+    for item in fields(config):
+        asked, then = getattr(config, item.name), getattr(recipe, item.name)
+        if item.name not in _PLACE and asked not in (getattr(alone, item.name), then):
+            found[item.name] = (then, asked)
+    return found
+
+
+def _check(changes: Mapping[str, tuple[Any, Any]], config: Any, run: RunDir) -> None:
+    allowed = {name.lstrip("-").replace("-", "_") for name in config.allow_changes}
+    for name in sorted(allowed - _CHANGEABLE):
+        hint = (
+            suggestion(name, sorted(_CHANGEABLE)) or "it is given by the run; start a new one from its model"
+        )
+        raise ConfigError(f"--allow-changes {name}: that cannot change while a run goes on", hint=hint)
+    refused = [name for name in changes if name not in _SAFE and name not in allowed]
+    if not refused:
+        return
+    told = "; ".join(f"{name} is {changes[name][0]} there, {changes[name][1]} here" for name in refused)
+    fixed = [name for name in refused if name not in _CHANGEABLE]
+    if fixed:
+        hint = (
+            f"{', '.join(fixed)} cannot change while a run goes on; leave it out: the run's own recipe holds"
+        )
+    else:
+        hint = "leave it out, or allow it: " + " ".join(f"--allow-changes {name}" for name in refused)
+    raise ConfigError(f"--resume {run.name} goes on with the run's own recipe: {told}", hint=hint)
+
+
+def check_data(
+    resumed: Resumed, described: Mapping[str, Mapping[str, Any]], allowed: tuple[str, ...]
+) -> None:
+    """Hold the data to that which the run began with.
+
+    Raises:
+        DataError: it is another, and ``--allow-changes data`` was not said.
+    """
+    if _DATA in allowed or _DATA in resumed.changes:
+        return
+    before = resumed.run.read_environment().get("data", {})
+    for name in sorted({*before, *described}):
+        then, now = before.get(name, {}), described.get(name, {})
+        if then.get("fingerprint") != now.get("fingerprint"):
+            raise DataError(
+                f"{now.get('name', name)} is not what run {resumed.run.name} began with: {_difference(then, now)}",
+                hint="put it back, or --allow-changes data: the run then goes on with what is there now",
+            )
+
+
+def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first file, or number, that tells the data apart."""
+    for kind, key in (("files", "path"), ("shards", "name")):
+        sizes = {file[key]: file["bytes"] for file in then.get(kind, ())}
+        for file in now.get(kind, ()):
+            if (size := sizes.pop(file[key], None)) != file["bytes"]:
+                was = "was not there" if size is None else f"had {size:,} bytes"
+                return f"{kind[:-1]} {file[key]} {was}, has {file['bytes']:,} bytes now"
+        for gone in sizes:
+            return f"{kind[:-1]} {gone} is not there any more"
+    for key in ("num_documents", "num_examples"):
+        if then.get(key) != now.get(key):
+            return f"{then.get(key)} {key.removeprefix('num_')} then, {now.get(key)} now"
+    return "its content has changed"
+
+
+def go_on_from(resumed: Resumed, checkpoint: Any, world_size: int, progress: Progress) -> None:
+    """Tell where the run goes on, what is changed from there on and what will not be exact; forget what came after.
+
+    Args:
+        checkpoint: ``training.Checkpoint``; ``None``: none is left, or none was ever saved.
+        world_size: processes that go on.
+    """
+    step = checkpoint.step if checkpoint else 0
+    place = f"goes on from {checkpoint.path}" if checkpoint else "has no checkpoint: it begins anew"
+    progress.note(f"{resumed.run.name} {place}")
+    resumed.run.forget_after(step)
+    if checkpoint:
+        _warn_inexact(checkpoint, world_size, progress)
+    told = {name: list(values) for name, values in resumed.changes.items() if name not in _SAFE}
+    if not told:
+        return
+    for name, (then, now) in told.items():
+        progress.note(f"changed from step {step:,} on: {name} {then} -> {now}")
+    environment = resumed.run.read_environment()
+    environment["changes"] = [*environment.get("changes", []), {"step": step, **told}]
+    disk.write_file(resumed.run.environment, json.dumps(environment, indent=2) + "\n")
+
+
+def _warn_inexact(checkpoint: Any, world_size: int, progress: Progress) -> None:
+    if checkpoint.world_size != world_size:
+        progress.warn(
+            f"{checkpoint.path} was saved by {checkpoint.world_size} processes, {world_size} go on: the order of the "
+            "examples and dropout are others from here on, so the result is not bit for bit the uninterrupted run's"
+        )
+    for library, version in checkpoint.versions.items():
+        if (here := runs.versions().get(library)) != version:
+            progress.warn(
+                f"{checkpoint.path} was saved with {library} {version}, this is {here}: the last bits may differ"
+            )
