@@ -1,7 +1,7 @@
 """500 MB of text to blocks: seconds on one core and on both, and the memory of all processes together.
 
 Built-in stories in one file, a byte-level BPE of 8,192 tokens; each measurement is a process of its own, in turns, the
-median is told. Memory is the proportional set size of the process and its children, sampled ten times a second. The
+median is told. Memory is the proportional set size of the process and its children, sampled twice a second. The
 tokens are decoded again and compared with the file, byte for byte.
 """
 
@@ -77,7 +77,7 @@ def measure(folder: Path, cache: Path, cores: int) -> dict[str, float | bool]:
     def sample() -> None:
         nonlocal peak
         root = psutil.Process(process.pid)
-        while not done.wait(0.1):
+        while not done.wait(0.5):
             family = [root, *root.children(recursive=True)]
             total = 0
             for each in family:

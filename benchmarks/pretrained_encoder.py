@@ -1,6 +1,6 @@
 """What pretraining is worth: a small BERT that has read reviews, against one of random weights, as classifiers.
 
-Both are of one shape (2 layers x 128, 2,048 tokens) and tokenizer, and are fine-tuned on the same few labelled
+Both are of one shape (2 layers x 128, 2,048 tokens) and tokenizer, and are fine-tuned on the same labelled
 reviews, with the same settings; the learning rate is the better of two for each. The first has read other reviews
 before, without their labels, by ``recipes/pretrain/bert.yaml`` (hidden words, and which passages follow each other).
 Reviews are generated: those that it read have another seed than the labelled ones, and none has the text of one that
@@ -22,8 +22,8 @@ from llmctl.data.builtin import reviews
 RECIPE = Path(__file__).parents[1] / "recipes" / "pretrain" / "bert.yaml"
 READ, JUDGING = 6_000, 1_000  # reviews
 EPOCHS = 8  # of reading
-LABELLED = {100: 20, 400: 10}  # reviews -> epochs over them
-RATES = ("1e-4", "5e-4")
+LABELLED = {1000: 10, 2000: 6}  # reviews -> epochs over them
+RATES = ("5e-4", "1e-3")
 SHAPE = ("--hidden-size", 128, "--num-hidden-layers", 2, "--num-attention-heads", 4)
 
 

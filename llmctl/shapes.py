@@ -47,6 +47,15 @@ _LAYERS = {"mamba": 2, "mamba2": 2, "falcon_mamba": 2}
 _FEWEST_LAYERS = {"rwkv": 2, "recurrent_gemma": 3}
 _HEADLESS = frozenset(["mamba", "falcon_mamba", "rwkv"])
 
+# Families that normalise after each layer's sum, as the first Transformer did: their gradients bear less of a learning
+# rate than those of the families that normalise before (arXiv:2002.04745).
+POST_NORM = frozenset(
+    [
+        *("albert", "bart", "bert", "camembert", "convbert", "deberta", "deberta-v2", "distilbert", "electra"),
+        *("ernie", "longformer", "marian", "mobilebert", "roberta", "squeezebert", "xlm-roberta"),
+    ]
+)
+
 # What makes a family what it is, where its config's defaults say something else.
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     # their published models scale embeddings by sqrt(hidden_size): beside sinusoidal positions of size 1, new ones of

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from llmctl.workflows.find_rate import RateFound
 
 # Peak learning rate of a new model, measured at a width of 192. AdamW's falls with the width (arXiv:2203.03466), that
-# of Muon, whose updates grow with the square root of the width, with that root.
+# of Muon, whose updates grow with the square root of the width, with that root. Of families that normalise behind,
+# measured with BERT at widths of 128 and 256.
 LEARNING_RATE_WIDTH = 0.6
 LEARNING_RATE_MUON = 0.14
+LEARNING_RATE_MUON_POST_NORM = 0.05
 CONTINUED_LEARNING_RATE = 1e-4  # of a model that has learnt already
 # options that not every objective knows
 _OPTIONS_OF_OBJECTIVES = {
@@ -105,7 +107,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
 
     def settle(self, config: PretrainConfig) -> PretrainConfig:
         from llmctl.architectures import DEFAULT_ARCHITECTURES
-        from llmctl.shapes import DEFAULT_SIZE, SIZES
+        from llmctl.shapes import DEFAULT_SIZE, POST_NORM, SIZES
 
         config = replace(config, lr_scheduler_type=asked_optimiser.schedule_of(config))
         if config.model:
@@ -115,11 +117,13 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         size: Any = config.model_size or DEFAULT_SIZE
         hidden = config.hidden_size or SIZES[size][0]
         optim = config.optim or "muon"
+        architecture = config.architecture or DEFAULT_ARCHITECTURES[config.objective]
+        muon = LEARNING_RATE_MUON_POST_NORM if architecture in POST_NORM else LEARNING_RATE_MUON
         adamw = LEARNING_RATE_WIDTH / hidden
-        rate = LEARNING_RATE_MUON / hidden**0.5 if optim == "muon" else asked_optimiser.rate_of(optim, adamw)
+        rate = muon / hidden**0.5 if optim == "muon" else asked_optimiser.rate_of(optim, adamw)
         return replace(
             config,
-            architecture=config.architecture or DEFAULT_ARCHITECTURES[config.objective],
+            architecture=architecture,
             model_size=size,
             optim=optim,
             learning_rate=config.learning_rate or round(rate, 6),
