@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -53,7 +54,7 @@ def child(folder: Path, cache: Path, cores: int) -> None:
     print(json.dumps({"sha256": text.hexdigest(), "first": spelt[first].hex()}))
 
 
-def _words(tokenizer: object) -> list[str]:
+def _words(tokenizer: Any) -> list[str]:
     """Each token in the letters of byte-level BPE; those that are no text are empty."""
     vocabulary = {number: word for word, number in tokenizer.get_vocab().items()}
     special = set(tokenizer.all_special_ids)
