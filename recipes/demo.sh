@@ -17,11 +17,12 @@ echo "== 3 of 6: a story of its own"
 llmctl generate "Once upon a time" --model "$name" --temperature 0.5 --seed 1
 echo
 echo "== 4 of 6: a small BERT reads reviews, some of whose words are hidden"
-llmctl pretrain --recipe recipes/pretrain/bert.yaml --max-steps 400 --hidden-size 128 --num-hidden-layers 2 \
+llmctl pretrain --recipe recipes/pretrain/bert.yaml --max-steps 600 --hidden-size 128 --num-hidden-layers 2 \
   --num-attention-heads 4 --vocab-size 2048 --run-name "reader-$time" --quiet
 echo
 echo "== 5 of 6: it learns which reviews are good ones"
-llmctl finetune --task classification --data builtin:reviews --model "reader-$time" --run-name "critic-$time" --quiet
+llmctl finetune --task classification --data builtin:reviews --model "reader-$time" --learning-rate 5e-4 \
+  --run-name "critic-$time" --quiet
 echo
 echo "== 6 of 6: what it says of a new one"
 llmctl predict "Not bad at all, though the ending was weak." --model "critic-$time"
