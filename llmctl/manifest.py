@@ -45,10 +45,11 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / NAME).read_bytes())
         said = content.pop("sha256")
-        content["files"].items()
+        if not all({"bytes", "sha256"} <= entry.keys() for entry in content["files"].values()):
+            raise ValueError("an entry without size or hash")
     except FileNotFoundError:
         raise ValueError(f"{NAME} is missing") from None
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"{NAME} cannot be read") from error
     if said != _own_hash(content):
         raise ValueError(f"{NAME} is not as it was written")

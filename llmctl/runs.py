@@ -42,6 +42,8 @@ LIBRARIES = (
     "numpy",
 )
 _OTHER_PLACE = "choose another place: --runs-dir, or LLMCTL_RUNS_DIR"
+CHECKPOINT = "checkpoint-"
+"""What the folder of a checkpoint is called, before its step."""
 _NAME = re.compile(r"[\w][\w.+-]{0,127}\Z")
 
 
@@ -107,7 +109,16 @@ class RunDir:
     @property
     def finished(self) -> bool:
         """Whether the run came to its end: the manifest is written last of all."""
-        return self.has_model and (self.path / manifest.NAME).is_file()
+        return (self.path / manifest.NAME).is_file()
+
+    def all_checkpoints(self) -> list[Path]:
+        """The checkpoints, damaged ones too, the newest first."""
+        steps = {
+            int(number): path
+            for path in self.checkpoints.glob(f"{CHECKPOINT}*")
+            if (number := path.name.removeprefix(CHECKPOINT)).isdecimal()
+        }
+        return [steps[step] for step in sorted(steps, reverse=True)]
 
     def command(self) -> str:
         """The command that made the run: ``pretrain`` or ``finetune``."""
@@ -117,20 +128,26 @@ class RunDir:
         """``environment.json``.
 
         Raises:
-            RunError: it is missing or not JSON.
+            RunError: it is missing or no JSON object.
         """
         try:
             environment: dict[str, Any] = json.loads(self.environment.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.environment}: {error}") from error
+        except OSError as error:
+            raise RunError(f"{self.environment}: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{self.environment} is damaged: {error}") from error
+        if not isinstance(environment, dict):
+            raise RunError(f"{self.environment} is damaged: it is no JSON object")
         return environment
 
     def events(self) -> Iterator[dict[str, Any]]:
         """The events of ``metrics.jsonl``, oldest first; a last line cut short by a crash is left out."""
         if self.metrics.exists():
-            for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            for line in self.metrics.read_text(encoding="utf-8", errors="replace").split("\n"):
                 with contextlib.suppress(ValueError):
-                    yield json.loads(line)
+                    event = json.loads(line)
+                    if isinstance(event, dict) and isinstance(event.get("step"), int):
+                        yield event
 
     def forget_after(self, step: int) -> None:
         """Drop the events after a step, which a run that goes on from there makes again, and a line cut short."""

@@ -29,6 +29,8 @@ COMMANDS = {
         "teach a model a task: labels, NER, QA, chat, ...",
     ),
     "eval": Command("Judge", "eval", "EVAL", "the scores of a model, each with its 95 % interval"),
+    "runs list": Command("Judge", "runs", "LIST", "what was trained: state and best score of each run"),
+    "runs verify": Command("Judge", "runs", "VERIFY", "whether a run's files are as they were written"),
     "predict": Command("Use", "predict", "PREDICT", "labels, entities, answers, gaps filled in"),
     "export": Command("Use", "export", "EXPORT", "write a plain model, with its adapter put into it"),
     "generate": Command("Use", "generate", "GENERATE", "let a model go on from your words"),

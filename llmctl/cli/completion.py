@@ -67,5 +67,6 @@ _NAMES = {
     "kind": _kinds,
     "model": _runs,
     "resume": _runs,
+    "run": _runs,  # of llmctl runs verify
     "tokenizer": _runs,
 }

@@ -257,6 +257,23 @@ class TasksConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunsListConfig:
+    """``llmctl runs list``."""
+
+    runs_dir: Name | None = runs_dir_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsVerifyConfig:
+    """``llmctl runs verify``."""
+
+    run: Name | None = run_option(
+        None, "run to verify: name or path", default_text="the newest", argument=True, path=True
+    )
+    runs_dir: Name | None = runs_dir_option()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportConfig:
     """``llmctl export``."""
 

@@ -23,7 +23,7 @@ from llmctl.errors import RunError
 from llmctl.progress import SILENT, Progress
 from llmctl.runs import RunDir
 
-_PREFIX = "checkpoint-"
+_PREFIX = runs.CHECKPOINT
 _STAGING = ".saving-"
 _BYTES_PER_STATE = 4  # optimisers keep float32
 
@@ -60,8 +60,7 @@ def step_of(checkpoint: Path) -> int:
 
 def all_of(run: RunDir) -> list[Path]:
     """The run's checkpoints, damaged ones too, the newest first."""
-    found = (path for path in run.checkpoints.glob(f"{_PREFIX}*") if path.name[len(_PREFIX) :].isdecimal())
-    return sorted(found, key=step_of, reverse=True)
+    return run.all_checkpoints()
 
 
 def staging_of(run: RunDir, step: int) -> Path:
