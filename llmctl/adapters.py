@@ -21,6 +21,8 @@ _MODEL_CONFIG = "base_model"
 # Where a weight stands in a PeftModel, and in its file.
 _WRAPPERS = ("base_model.model.", "base_model.")
 _PROBES = 8
+METHODS = ("LORA", "PREFIX_TUNING", "PROMPT_TUNING")
+"""peft's words for what can be read."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,13 @@ def read(location: str | Path) -> Adapter | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         base, method = found["base_model_name_or_path"], found["peft_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error
-    if not base:
+    if method not in METHODS:
+        raise ModelError(
+            f"{path}: {method!r:.60} is no method that is read here", hint=f"there are {', '.join(METHODS)}"
+        )
+    if not isinstance(base, str) or not base:
         raise ModelError(f"{path} does not say which model the adapter belongs to")
     if not (folder / _WEIGHTS).is_file():
         raise ModelError(f"no weights in {folder}: it holds no {_WEIGHTS}")
@@ -68,6 +74,8 @@ def read(location: str | Path) -> Adapter | None:
     if not (kept / "config.json").is_file():
         return Adapter(folder, method, base, None)
     gguf_file = json.loads((kept / "config.json").read_text(encoding="utf-8")).get("gguf_file")
+    if gguf_file is not None and Path(str(gguf_file)).name != gguf_file:
+        raise ModelError(f"{kept / 'config.json'}: gguf_file {gguf_file!r:.60} is no file name")
     return Adapter(folder, method, str(Path(base) / gguf_file) if gguf_file else base, kept)
 
 

@@ -22,6 +22,11 @@ class LlmctlError(Exception):
         self.hint = hint
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust gave up, as tokenizers does over some damaged files; that is no ``Exception``."""
+    return type(error).__name__ == "PanicException"
+
+
 class ConfigError(LlmctlError):
     """What was asked for cannot be: a bad flag, recipe or path, known before any work starts."""
 

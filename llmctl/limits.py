@@ -73,6 +73,11 @@ def check_length(option: str, length: int | None, positions: int | None) -> None
         )
 
 
+def num_ids(tokenizer: Any) -> int:
+    """How many embeddings a tokenizer needs: one more than its largest id, as some have gaps."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
 def check_ids(model: Any, num_ids: int, name: str = "the model") -> None:
     """Refuse token ids that a model has no embeddings for.
 

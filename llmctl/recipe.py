@@ -19,8 +19,9 @@ from llmctl.errors import ConfigError
 
 MAX_RECIPE_BYTES = 1_000_000
 
-_INT = re.compile(r"[-+]?[0-9][0-9_]*\Z")
+_INT = re.compile(r"[-+]?[0-9][0-9_]{0,99}\Z")  # of a thousand digits Python makes no number
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?\Z")
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 _WORDS = {
     "": None,
     "~": None,
@@ -190,6 +191,8 @@ def read(path: Path, problems: list[str]) -> dict[str, Given]:
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
         raise ConfigError(f"{place}: not valid YAML: {problem}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested too deeply: a recipe is 'key: value' lines") from error
     if root is None:
         return {}
     if not isinstance(root, yaml.MappingNode):
@@ -234,14 +237,19 @@ def to_yaml(config: Any, *, header: str = "") -> str:
             lines += ["", f"# {panel}"]
         value = values[item.name]
         value = list(value) if isinstance(value, tuple) else value
-        dumped = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+        plain = not _LINE_ENDS.search(
+            str(value)
+        )  # PyYAML writes them as they are, and reads another text back
+        dumped = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=plain)
         text = dumped.removesuffix("\n...\n").strip()
         lines.append(f"{item.name}: {text}")
     return "\n".join(lines).lstrip() + "\n"
 
 
 def _read_text(path: Path) -> str:
-    if not path.exists():
+    if not path.is_file():
+        if path.exists():
+            raise ConfigError(f"{path} is not a regular file", hint="save the recipe to a file first")
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
         raise ConfigError(
             f"no such recipe: {path}", hint=f"did you mean {path.parent / near[0]}?" if near else None

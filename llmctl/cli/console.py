@@ -16,8 +16,11 @@ from typing import IO, Any
 
 from llmctl.progress import Advance
 
-# C0 (but tab and newline), DEL and C1 controls, and the bidirectional marks that can reorder a line.
-_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# C0 (but tab and newline), DEL and C1 controls, the bidirectional marks that can reorder a line, what else ends one,
+# and halves of surrogate pairs, which cannot be printed.
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _INDENT = "    "  # of a wrapped line's further lines
 _MIN_WIDTH = 20
 _BAR_SECONDS = 10.0  # how often a non-terminal hears of a running task
@@ -26,6 +29,12 @@ _BAR_SECONDS = 10.0  # how often a non-terminal hears of a running task
 def sanitise(text: str) -> str:
     """Make foreign text safe to print: control characters and escapes become visible ``\\xNN``."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def as_json(data: Mapping[str, Any]) -> str:
+    """One line of JSON that is safe to print: JSON itself leaves C1 controls and bidirectional marks as they are."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def obeys_escapes(stream: IO[str]) -> bool:
@@ -116,7 +125,7 @@ class Console:
     def result(self, data: Mapping[str, Any], text: str) -> None:
         """Print a result on stdout: ``data`` as JSON with ``--json``, else ``text``."""
         if self.as_json:
-            print(json.dumps(data, ensure_ascii=False, allow_nan=False))
+            print(as_json(data))
         else:
             print(sanitise(text))
 
@@ -151,7 +160,7 @@ class Console:
         elif live:
             view = training_view.live(total_steps, done)
         else:
-            view = training_view.plain(total_steps, done, self._say)
+            view = training_view.plain(total_steps, done, lambda line: self._say(sanitise(line)))
         with interrupts.answered(self._say, live=live), view as tell:
             yield tell
 

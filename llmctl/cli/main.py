@@ -37,7 +37,7 @@ def _guarded(arguments: list[str]) -> int:
     """Run the command; turn what it raises into a message and an exit code."""
     import os
 
-    from llmctl.errors import LlmctlError
+    from llmctl.errors import LlmctlError, is_panic
 
     _settle_environment()
     try:
@@ -54,8 +54,8 @@ def _guarded(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         _show_error("interrupted", None, label="")
         return 130
-    except Exception as error:
-        if os.environ.get("LLMCTL_DEBUG"):
+    except BaseException as error:
+        if os.environ.get("LLMCTL_DEBUG") or not (isinstance(error, Exception) or is_panic(error)):
             raise
         _show_error(
             f"{type(error).__name__}: {error}",

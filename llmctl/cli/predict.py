@@ -1,6 +1,5 @@
 """``llmctl predict``."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from llmctl.cli.options import Verb
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
 
 
 def _run(config: PredictConfig, console: "Console") -> None:
+    from llmctl.cli.console import as_json
+
     result = predict.run(config, progress=console)
     if result.output_file:
         console.note(f"wrote {many(len(result.answers), 'answer')} to {result.output_file}")
@@ -21,7 +22,7 @@ def _run(config: PredictConfig, console: "Console") -> None:
     if config.text is not None:
         text = _readable(result.answers[0])
     else:  # many answers are data for the next program
-        text = "\n".join(json.dumps(answer, ensure_ascii=False) for answer in result.answers)
+        text = "\n".join(as_json(answer) for answer in result.answers)
     console.result(result.to_json(), text)
 
 

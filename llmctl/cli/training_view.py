@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+from llmctl.cli.console import sanitise
+
 Tell = Callable[[Mapping[str, Any]], None]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -148,11 +150,11 @@ def _step(event: Mapping[str, Any]) -> str:
 
 def _skipped(event: Mapping[str, Any]) -> str:
     shown = ", ".join(map(str, event["examples"][:8])) + (", ..." if len(event["examples"]) > 8 else "")
-    return f"left out, {event['skipped']}" + (f" (examples {shown})" if shown else "")
+    return sanitise(f"left out, {event['skipped']}") + (f" (examples {shown})" if shown else "")
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return sanitise(" ".join(text.split()))
 
 
 def _evaluation(event: Mapping[str, Any]) -> str:
@@ -161,4 +163,4 @@ def _evaluation(event: Mapping[str, Any]) -> str:
         for name, value in event.items()
         if name.startswith("eval_") and name != "eval_runtime"
     ]
-    return "validation " + ", ".join(scores)
+    return sanitise("validation " + ", ".join(scores))

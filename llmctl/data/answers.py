@@ -100,7 +100,7 @@ def _parsed(value: str) -> Any:
         for read in (json.loads, ast.literal_eval):
             try:
                 return read(value)
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
                 continue
     return value
 

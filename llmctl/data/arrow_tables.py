@@ -137,7 +137,9 @@ def _declared(schema: Any) -> dict[str, tuple[str, ...]]:
     """The classes of ``ClassLabel`` columns, and of lists of such, as `datasets` writes them beside a table."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return {}
+    if not isinstance(features, dict):
         return {}
     found = {column: _class_names(feature) for column, feature in features.items()}
     return {column: names for column, names in found.items() if names}
@@ -147,5 +149,6 @@ def _class_names(feature: Any) -> tuple[str, ...]:
     if not isinstance(feature, dict):
         return ()
     if feature.get("_type") == "ClassLabel":
-        return tuple(feature.get("names") or ())
+        names = feature.get("names")
+        return tuple(map(str, names)) if isinstance(names, list) else ()
     return _class_names(feature.get("feature"))

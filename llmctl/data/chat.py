@@ -70,7 +70,7 @@ def _part(value: Any, role: str, where: Callable[[], str], ignored: list[str]) -
 
 def _conversation(value: Any, where: Callable[[], str], ignored: list[str]) -> list[Message]:
     if isinstance(value, str):
-        with contextlib.suppress(ValueError):  # complained of below: it is no list
+        with contextlib.suppress(ValueError, RecursionError):  # complained of below: it is no list
             value = json.loads(value)
     if value is None:
         return []

@@ -212,7 +212,7 @@ def _holds_messages(table: Table, column: str) -> bool:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
     return isinstance(value, list)
 

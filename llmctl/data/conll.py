@@ -31,7 +31,7 @@ def conll_table(path: Path, encoding: str, tell: Tell) -> Table:
         DataError: a line with fewer than two columns, or without the prefix of the others; as
             ``files.decoded``.
     """
-    sentences = _sentences(path, lines_of(decoded(path, encoding, tell)), tell)
+    sentences = _sentences(path, lines_of(decoded(path, encoding, tell), path), tell)
     start = list(islice(sentences, _PREFIX_SAMPLE))
     prefix = _shared_prefix(start)
     if prefix:

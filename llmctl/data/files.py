@@ -16,6 +16,8 @@ NEWLINE = "\n"
 NUL = "\0"
 _CHUNK = 1 << 20
 _LONG_LINE = 10 << 20
+MAX_VALUE = 128 << 20
+"""Characters that a line, a cell or a JSON value may have: it is held in memory as a whole, several times over."""
 # The marks of utf-32 first: one of them begins like one of utf-16.
 _UNICODE_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -151,15 +153,33 @@ def nul(where: str) -> DataError:
     )
 
 
-def lines_of(chunks: Iterable[str]) -> Iterator[str]:
-    r"""The lines without their ``\n``; a last line may lack one."""
+def too_long(where: str, what: str) -> DataError:
+    """The complaint about a line, cell or value of more than ``MAX_VALUE`` characters."""
+    return DataError(
+        f"{where}: a {what} of more than {MAX_VALUE >> 20} million characters",
+        hint="is a quotation mark or line end missing? part it into several",
+    )
+
+
+def lines_of(chunks: Iterable[str], path: Path) -> Iterator[str]:
+    r"""The lines of ``path`` without their ``\n``; a last line may lack one.
+
+    Raises:
+        DataError: a line is too long to be held in memory.
+    """
     held: list[str] = []
+    size = line = 0
     for chunk in chunks:
         first, *others = chunk.split(NEWLINE)
         held.append(first)
+        size += len(first)
+        if size > MAX_VALUE:
+            raise too_long(f"{path}:{line + 1}", "line")
         if others:
             yield "".join(held)
+            line += len(others)
             held = [others.pop()]
+            size = len(held[0])
             yield from others
     if last := "".join(held):
         yield last

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from llmctl.data.files import MAX_VALUE, too_long
 from llmctl.errors import DataError
 
 # An error this near to the end of what is at hand may only mean that the value goes on behind it.
 _TAIL = 32
+HUGE_NUMBER = "a number of thousands of digits"
 
 
 def broken_json(path: Path, line: int, column: int, reason: str) -> DataError:
@@ -81,6 +83,8 @@ class _Text:
                 raise self.error(exc.msg) from exc
             except RecursionError as exc:
                 raise self.error("nested too deeply") from exc
+            except ValueError as exc:
+                raise self.error(HUGE_NUMBER) from exc
             # A number may go on in the next chunk; nothing else that is complete can.
             if end < len(self.buffer) or not isinstance(value, (int, float)) or not self._read_on():
                 self.at = end
@@ -109,6 +113,8 @@ class _Text:
         if not (chunk := next(self.chunks, "")):
             return False
         self._count_lines()
+        if len(self.buffer) - self.at > MAX_VALUE:
+            raise too_long(f"{self.path}:{self.lines}", "JSON value")
         parts = [self.buffer[self.at :]]
         wanted = len(parts[0])
         while chunk:

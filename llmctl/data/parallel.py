@@ -134,7 +134,7 @@ def parallel_table(paths: tuple[Path, Path], encoding: str, tell: Tell) -> Table
 
 
 def _pairs(paths: tuple[Path, Path], encoding: str, tell: Tell) -> Iterator[tuple[int, Any]]:
-    texts, targets = (lines_of(decoded(path, encoding, tell)) for path in paths)
+    texts, targets = (lines_of(decoded(path, encoding, tell), path) for path in paths)
     for number, (text, target) in enumerate(zip_longest(texts, targets), start=1):
         if text is None or target is None:
             more = number + sum(1 for _ in (texts if target is None else targets))

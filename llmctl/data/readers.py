@@ -1,6 +1,7 @@
 """Files and data sets to documents: streamed, in bounded memory."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmctl.config import TextData
@@ -37,7 +38,7 @@ def read_documents(file: SourceFile, config: TextData, tell: Tell) -> Iterator[P
     kind = kind_of(file.path) or ""
     check_unchanged(file)
     if kind == "text":
-        yield from _text_documents(decoded(file.path, config.encoding, tell), config.sample_by)
+        yield from _text_documents(decoded(file.path, config.encoding, tell), file.path, config.sample_by)
     else:
         with open_table(file.path, kind, config.encoding, tell) as table:
             yield from _table_documents(table, config, tell)
@@ -54,17 +55,17 @@ def stream_documents(dataset: Any, name: str, config: TextData, tell: Tell) -> I
     return _table_documents(table_of_stream(dataset, name), config, tell)
 
 
-def _text_documents(chunks: Iterator[str], sample_by: str) -> Iterator[Piece]:
+def _text_documents(chunks: Iterator[str], path: Path, sample_by: str) -> Iterator[Piece]:
     if sample_by == "document":
         for chunk in chunks:
             yield Piece(chunk, False)
         yield Piece("", True)
     elif sample_by == "line":
-        for line in lines_of(chunks):
+        for line in lines_of(chunks, path):
             yield Piece(line, True)
     else:
         paragraph: list[str] = []
-        for line in lines_of(chunks):
+        for line in lines_of(chunks, path):
             if line and not line.isspace():
                 paragraph.append(line)
             elif paragraph:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain, islice
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from llmctl.data.arrow_tables import arrow_table, parquet_table
-from llmctl.data.files import NEWLINE, Tell, decoded, lines_of
-from llmctl.data.json_values import broken_json, json_values
+from llmctl.data.files import MAX_VALUE, NEWLINE, Tell, decoded, lines_of
+from llmctl.data.json_values import HUGE_NUMBER, broken_json, json_values
 from llmctl.data.squad import is_article, questions
 from llmctl.data.tables import SAMPLE, Rows, Table, table_of_objects
 from llmctl.errors import DataError
@@ -49,7 +48,7 @@ def open_table(
 
 @contextmanager
 def _jsonl(path: Path, encoding: str, tell: Tell, _: HasHeader) -> Iterator[Table]:
-    yield table_of_objects(str(path), _json_lines(path, lines_of(decoded(path, encoding, tell))))
+    yield table_of_objects(str(path), _json_lines(path, lines_of(decoded(path, encoding, tell), path)))
 
 
 def _json_lines(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, Any]]:
@@ -62,6 +61,8 @@ def _json_lines(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, Any]]:
             raise broken_json(path, number, exc.colno, exc.msg) from exc
         except RecursionError as exc:
             raise broken_json(path, number, 1, "nested too deeply") from exc
+        except ValueError as exc:  # what Python refuses, beside what JSON does
+            raise broken_json(path, number, 1, HUGE_NUMBER) from exc
 
 
 @contextmanager
@@ -112,7 +113,7 @@ def _tsv(path: Path, encoding: str, tell: Tell, has_header: HasHeader) -> Iterat
 
 
 def _with_ends(path: Path, encoding: str, tell: Tell) -> Iterator[str]:
-    return (line + NEWLINE for line in lines_of(decoded(path, encoding, tell)))
+    return (line + NEWLINE for line in lines_of(decoded(path, encoding, tell), path))
 
 
 def _of_cells(path: Path, reader: Any, has_header: HasHeader) -> Table:
@@ -140,7 +141,7 @@ def _of_cells(path: Path, reader: Any, has_header: HasHeader) -> Table:
 
 def _numbered(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not empty, with the line where each starts."""
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(MAX_VALUE)
     line, width = 1, 0
     try:
         for cells in reader:

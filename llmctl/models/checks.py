@@ -3,7 +3,7 @@
 from typing import Any
 
 from llmctl.errors import ModelError
-from llmctl.limits import check_ids
+from llmctl.limits import check_ids, num_ids
 from llmctl.progress import many
 
 
@@ -13,7 +13,7 @@ def check_vocabulary(tokenizer: Any, model: Any, name: str) -> None:
     Raises:
         ModelError: naming both numbers.
     """
-    check_ids(model, len(tokenizer), name)
+    check_ids(model, num_ids(tokenizer), name)
 
 
 def check_causal(model: Any, name: str) -> None:

@@ -8,6 +8,7 @@ from llmctl import adapters, hub
 from llmctl.adapters import Adapter
 from llmctl.errors import ModelError
 from llmctl.limits import num_positions
+from llmctl.models import guard
 from llmctl.models.checks import check_causal, check_vocabulary
 from llmctl.models.sources import Source, base_of, explained, find_source, hide_bars
 from llmctl.purposes import check_saved
@@ -41,9 +42,11 @@ def load_tokenizer(source: str, *, runs_dir: Path, slow: bool = False) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             found.location, gguf_file=found.gguf_file, trust_remote_code=False
         )
+        tokenizer("a")  # what is wrong with it shows here, and not in the middle of the work
     # some families are made even of no file at all
     if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
         raise hub.no_tokenizer(found.name)
+    guard.check_tokenizer(tokenizer, found.name)
     if not tokenizer.is_fast and not slow:
         raise ModelError(f"{source}: its tokenizer has no fast implementation (tokenizer.json)")
     return tokenizer
@@ -98,8 +101,23 @@ def load_config(found: Source) -> Any:
         found = Source(found.name, str(adapter.config_folder))
     if found.local and not found.gguf_file and not (Path(found.location) / "config.json").is_file():
         raise ModelError(f"no model in {found.location}: it holds no config.json")
+    if not found.local:
+        _check_on_hub(found)
     with explained(found, "model"):
-        return AutoConfig.from_pretrained(found.location, gguf_file=found.gguf_file, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(
+            found.location, gguf_file=found.gguf_file, trust_remote_code=False
+        )
+    guard.check_numbers(config.to_dict(), found.name)
+    return config
+
+
+def _check_on_hub(found: Source) -> None:
+    """Look at a config of the Hub before the library makes what it says."""
+    from transformers.utils import cached_file
+
+    with explained(found, "model"):
+        path = cached_file(found.location, "config.json")
+    guard.check_config(Path(path))
 
 
 def load_weights(
@@ -125,6 +143,14 @@ def load_weights(
     if adapter := adapters.read(found.location):
         model = load_adapted(found, adapter, auto_class, bf16=bf16, **settings)
         return adapters.merged(model), {"missing_keys": set(), "mismatched_keys": set()}
+    folder = Path(found.location) if found.local and not found.gguf_file else None
+    if folder:
+        guard.check_safe_format(folder)
+    config = settings.get("config") or load_config(found)
+    with explained(found, "model"), torch.device("meta"):
+        cls = getattr(transformers, auto_class)  # an Auto class, or a model's own
+        outlined = cls.from_config(config) if hasattr(cls, "from_config") else cls(config)
+    guard.check_weights(outlined, folder, found.name, bytes_each=2 if bf16 else 4)
     with explained(found, "model"):
         model, info = getattr(transformers, auto_class).from_pretrained(
             found.location,

@@ -7,6 +7,7 @@ from llmctl import adapters, disk
 from llmctl.architectures import check_memory, new_config, shape_errors
 from llmctl.config import ModelShape
 from llmctl.errors import ModelError
+from llmctl.limits import num_ids
 from llmctl.models.sources import hide_bars
 
 
@@ -29,7 +30,7 @@ def new_model(
     import transformers
 
     config = new_config(
-        shape, tokenizer, vocab_size=len(tokenizer), block_size=block_size, model_class=model_class
+        shape, tokenizer, vocab_size=num_ids(tokenizer), block_size=block_size, model_class=model_class
     )
     for name, value in settings.items():
         setattr(config, name, value)

@@ -12,8 +12,9 @@ from typing import Any
 
 from llmctl import adapters, hub, runs
 from llmctl.adapters import Adapter
-from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
+from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError, is_panic
 from llmctl.hub import first_line
+from llmctl.models import guard
 from llmctl.recipe import suggestion
 
 _HUB_NAME = re.compile(r"[\w.-]{1,96}")  # of a model without an organisation, such as gpt2
@@ -61,11 +62,13 @@ def find_source(source: str, runs_dir: Path) -> Source:
                 f"run {run.name} is not finished: it has no model yet",
                 hint=f"finish it: llmctl {run.command()} --resume {run.name}",
             )
+        guard.check_directory(run.model)
         return Source(str(run.path), str(run.model), run=run)
     path = Path(source).expanduser()
     if path.suffix == ".gguf" and path.is_file():
         return Source(source, str(path.parent), gguf_file=path.name)
     if path.is_dir():
+        guard.check_directory(path)
         return Source(source, str(path))
     if path.parent.absolute() == runs_dir.absolute() and not path.exists():
         raise ConfigError(
@@ -129,10 +132,13 @@ def base_of(adapter: Adapter) -> Source:
     """The model that an adapter was trained on.
 
     Raises:
-        ModelError: it is not there any more.
+        ModelError: it is not there any more, or is an adapter itself.
     """
     try:
-        return find_source(adapter.base, Path("runs"))
+        found = find_source(adapter.base, Path("runs"))
+        if (Path(found.location) / adapters.ADAPTER).is_file():
+            raise ModelError(f"{adapter.folder}: its model {adapter.base} is an adapter itself, not a model")
+        return found
     except ConfigError as error:
         raise ModelError(
             f"{adapter.folder}: the model that the adapter was trained on is gone: {adapter.base}",
@@ -173,7 +179,14 @@ def explained(source: Source, what: str) -> Iterator[None]:
         yield
     except LlmctlError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        if "trust_remote_code" in str(error):
+            raise ModelError(
+                f"{source.name}: its {what} comes with code of its own, which llmctl never runs",
+                hint="choose a model of a family that transformers has; its code needs no trust",
+            ) from error
         if what == "tokenizer" and _lacks_sentencepiece(error):
             raise ModelError(
                 f"{source.name}: its tokenizer needs a package", hint="pip install sentencepiece"
@@ -189,7 +202,7 @@ def explained(source: Source, what: str) -> Iterator[None]:
         raise hub.explain(source.name, "model", error) from error
 
 
-def _lacks_sentencepiece(error: Exception) -> bool:
+def _lacks_sentencepiece(error: BaseException) -> bool:
     """Whether a tokenizer was refused for want of its package, without which some families are not even known."""
     wanted = isinstance(error, ImportError) or "Unrecognized configuration class" in str(error)
     return wanted and find_spec("sentencepiece") is None

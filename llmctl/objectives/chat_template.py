@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from transformers.utils.chat_template_utils import render_jinja_template
@@ -17,6 +18,7 @@ from llmctl.hub import first_line
 # Templates are programs of strangers. The longest in use have some 20,000 characters.
 MAX_TEMPLATE = 200_000
 MAX_SECONDS = 5.0  # for one conversation
+MAX_BYTES = 512 << 20  # that it may take while it writes one
 MAX_ADDED = 100_000  # characters that a conversation may gain, beside every content four times
 
 _GENERATION = re.compile(r"{%-?\s*generation\s*-?%}")
@@ -118,7 +120,7 @@ class ChatTemplate:
             ModelError: the template takes too long, or writes far too much.
         """
         said = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
-        with _time_limit():
+        with _limited():
             text, turns = self._written(messages)
             if not self.marked:
                 turns = [turn for place in said if (turn := self._turn_or_none(text, messages, place))]
@@ -135,7 +137,7 @@ class ChatTemplate:
         Raises:
             RefusedError, ModelError: as :meth:`render`.
         """
-        with _time_limit():
+        with _limited():
             return self._written(messages, prompt=True)[0]
 
     def _turn_or_none(self, text: str, messages: Sequence[Message], place: int) -> tuple[int, int] | None:
@@ -182,6 +184,10 @@ class ChatTemplate:
             raise ModelError(
                 f"the model's chat template takes longer than {MAX_SECONDS:g} s for one conversation"
             ) from error
+        except MemoryError as error:
+            raise ModelError(
+                f"the model's chat template takes more than {MAX_BYTES >> 20} MiB for one conversation"
+            ) from error
         except Exception as error:  # a stranger's program may raise anything
             raise RefusedError(first_line(error)) from error
         if len(text) > MAX_ADDED + 4 * sum(len(message["content"]) for message in messages):
@@ -209,6 +215,33 @@ def stop_at_turns(model: Any, tokenizer: Any) -> None:
     end = int(tokenizer.convert_tokens_to_ids(mark))
     if end not in ends:
         model.generation_config.eos_token_id = [*ends, end] if ends else end
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Bound what a template takes, where the system can."""
+    with _memory_limit(), _time_limit():
+        yield
+
+
+@contextmanager
+def _memory_limit() -> Iterator[None]:
+    """Raise MemoryError where the process would take ``MAX_BYTES`` more than it has; on Linux alone."""
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (ImportError, OSError):
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = pages * resource.getpagesize() + MAX_BYTES
+    if soft == resource.RLIM_INFINITY or most < soft:
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def read_asked(config: GenerateConfig, progress: Progress) -> list[Asked]:
 def _of_json(line: str, where: str) -> str | list[Message]:
     try:
         found = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         column = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise DataError(f"{where}: invalid JSON{column}", hint="one JSON object a line") from error
     if isinstance(found, dict) and "messages" in found:

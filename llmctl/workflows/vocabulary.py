@@ -5,6 +5,7 @@ from typing import Any
 from llmctl import runs
 from llmctl.config import PretrainConfig
 from llmctl.errors import ModelError
+from llmctl.limits import num_ids
 from llmctl.progress import Progress, many
 
 _OF_NEW_TOKENIZERS = ("algorithm", "vocab_size", "min_frequency", "normalizer")
@@ -25,7 +26,7 @@ def fit(model: Any, tokenizer: Any, config: PretrainConfig, progress: Progress) 
     from llmctl import models
 
     known = model.get_input_embeddings().weight.shape[0]
-    if added := models.extend_vocabulary(model, len(tokenizer)):
+    if added := models.extend_vocabulary(model, num_ids(tokenizer)):
         progress.note(
             f"{config.model}: {many(added, 'embedding')} added to its {known:,}, each begins as the mean of those"
         )
