@@ -157,11 +157,11 @@ def not_in_cache(name: str, *, is_data: bool, hint: str | None = None) -> Llmctl
     return ModelError(what, hint=hint or f"what works offline: {local}")
 
 
-def no_tokenizer(name: str) -> LlmctlError:
+def no_tokenizer(name: str, *, local: bool = False) -> LlmctlError:
     """The error for a model that comes without tokenizer, or whose tokenizer is not in the cache."""
     from huggingface_hub import is_offline_mode
 
-    where = " in the cache" if is_offline_mode() else ""
+    where = " in the cache" if is_offline_mode() and not local else ""
     return ModelError(
         f"no tokenizer in {name}{where}", hint="name a model that comes with its tokenizer.json"
     )

@@ -17,7 +17,9 @@ from llmctl.config import RunPlace, options
 from llmctl.config.fields import Units
 from llmctl.errors import ConfigError
 
-MAX_RECIPE_BYTES = 1_000_000
+MAX_RECIPE_BYTES = 100_000
+_SHOWN = 20  # problems of a recipe
+_MAX_DEPTH = 8  # PyYAML takes minutes for some thousands, though only lists of values are read
 
 _INT = re.compile(r"[-+]?[0-9][0-9_]{0,99}\Z")  # of a thousand digits Python makes no number
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?\Z")
@@ -181,18 +183,24 @@ def read(path: Path, problems: list[str]) -> dict[str, Given]:
 
     text = _read_text(path)
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MAX_DEPTH:
+                line = event.start_mark.line + 1  # type: ignore[union-attr]
+                raise ConfigError(f"{path}:{line}: nested too deeply: a value, or a list of values")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 line = event.start_mark.line + 1  # type: ignore[union-attr]
                 raise ConfigError(f"{path}:{line}: YAML anchors and aliases are not used in recipes")
+            if tag := getattr(event, "tag", None):
+                line = event.start_mark.line + 1  # type: ignore[union-attr]
+                raise ConfigError(f"{path}:{line}: YAML tags are not used in recipes: {tag}")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
         raise ConfigError(f"{place}: not valid YAML: {problem}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{path}: nested too deeply: a recipe is 'key: value' lines") from error
     if root is None:
         return {}
     if not isinstance(root, yaml.MappingNode):
@@ -225,8 +233,6 @@ def settings(config: Any) -> dict[str, Any]:
 
 def to_yaml(config: Any, *, header: str = "") -> str:
     """The resolved recipe: its :func:`settings` under their panels' headings; re-reads to an equal config."""
-    import yaml
-
     lines = [f"# {line}" for line in header.splitlines()]
     panel, values = None, settings(config)
     for item in options(type(config)):
@@ -237,13 +243,18 @@ def to_yaml(config: Any, *, header: str = "") -> str:
             lines += ["", f"# {panel}"]
         value = values[item.name]
         value = list(value) if isinstance(value, tuple) else value
-        plain = not _LINE_ENDS.search(
-            str(value)
-        )  # PyYAML writes them as they are, and reads another text back
-        dumped = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=plain)
-        text = dumped.removesuffix("\n...\n").strip()
+        text = _dumped(value, allow_unicode=True)
+        if _LINE_ENDS.search(text):  # PyYAML writes them as they are, and reads another text back
+            text = _dumped(value, allow_unicode=False)
         lines.append(f"{item.name}: {text}")
     return "\n".join(lines).lstrip() + "\n"
+
+
+def _dumped(value: Any, *, allow_unicode: bool) -> str:
+    import yaml
+
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=allow_unicode)
+    return text.removesuffix("\n...\n").strip(" \n")
 
 
 def _read_text(path: Path) -> str:
@@ -341,4 +352,5 @@ def _refusal(recipe: Path | None, problems: list[str]) -> ConfigError:
         return ConfigError(problems[0])
     problems.sort(key=lambda problem: int(line[1]) if (line := re.search(r":(\d+): ", problem)) else 0)
     title = f"{len(problems)} problems" + (f" in {recipe}" if recipe else "")
-    return ConfigError("\n".join([f"{title}:", *(f"  {problem}" for problem in problems)]))
+    more = [f"and {len(problems) - _SHOWN:,} more"] if len(problems) > _SHOWN else []
+    return ConfigError("\n".join([f"{title}:", *(f"  {problem}" for problem in [*problems[:_SHOWN], *more])]))

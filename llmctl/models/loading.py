@@ -45,7 +45,7 @@ def load_tokenizer(source: str, *, runs_dir: Path, slow: bool = False) -> Any:
         tokenizer("a")  # what is wrong with it shows here, and not in the middle of the work
     # some families are made even of no file at all
     if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
-        raise hub.no_tokenizer(found.name)
+        raise hub.no_tokenizer(found.name, local=found.local)
     guard.check_tokenizer(tokenizer, found.name)
     if not tokenizer.is_fast and not slow:
         raise ModelError(f"{source}: its tokenizer has no fast implementation (tokenizer.json)")

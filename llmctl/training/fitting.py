@@ -1,6 +1,7 @@
 """A training from its beginning, or from a checkpoint, to its end."""
 
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from llmctl.runs import RunDir
 from llmctl.training import speed
 from llmctl.training.arguments import make_arguments
 from llmctl.training.callbacks import NOT_FINISHED, Recorder, StopOnSignal, StoppedError
-from llmctl.training.checkpoints import Checkpoint
+from llmctl.training.checkpoints import Checkpoint, CheckpointError
 from llmctl.training.deadline import Deadline
 from llmctl.training.finite import Finite
 from llmctl.training.plan import Plan
@@ -102,6 +103,12 @@ def fit(
                 trainer.restore(checkpoint.path)
             else:
                 trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+        except pickle.UnpicklingError as error:  # the libraries read weights only
+            assert checkpoint
+            raise CheckpointError(
+                f"{checkpoint.path} holds more than numbers, which could run code: it is not read",
+                hint="go on only with runs of your own",
+            ) from error
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
