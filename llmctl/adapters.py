@@ -162,7 +162,7 @@ def probe(model: Any, *, padding: int = 0) -> Any:
 
     vocabulary = model.get_input_embeddings().num_embeddings
     ids = torch.arange(2 * _PROBES).reshape(2, _PROBES) * 7 % vocabulary
-    if isinstance(eos_id := getattr(model.config, "eos_token_id", None), int):
+    if isinstance(eos_id := getattr(model.config, "eos_token_id", None), int) and eos_id < vocabulary:
         ids[:, -1] = eos_id  # where some encoder-decoders read the class of a text
     mask = functional.pad(torch.ones_like(ids), (0, padding)).to(model.device)
     ids = functional.pad(ids, (0, padding), value=getattr(model.config, "pad_token_id", None) or 0)

@@ -112,7 +112,8 @@ def explain(name: str, what: str, error: BaseException) -> LlmctlError:
         return any(isinstance(link, types) for link in chain)
 
     if raised(errors.GatedRepoError) or "is a gated dataset" in str(error):
-        page = f"{_endpoint()}/{'datasets/' if is_data else ''}{name}"
+        url = urlparse(_endpoint())  # which may hold a password
+        page = f"{url.scheme}://{url.netloc.rpartition('@')[2]}/{'datasets/' if is_data else ''}{name}"
         return kind(f"gated: {name}", hint=f"ask for access at {page}, then set HF_TOKEN")
     unreachable = (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError, TimeoutError)
     if raised(*unreachable) or (is_offline_mode() and isinstance(error, OSError)):

@@ -18,7 +18,7 @@ from llmctl.config.fields import Units
 from llmctl.errors import ConfigError
 
 MAX_RECIPE_BYTES = 100_000
-_SHOWN = 20  # problems of a recipe
+_SHOWN, _LONG = 20, 80  # problems of a recipe; characters of a value
 _MAX_DEPTH = 8  # PyYAML takes minutes for some thousands, though only lists of values are read
 
 _INT = re.compile(r"[-+]?[0-9][0-9_]{0,99}\Z")  # of a thousand digits Python makes no number
@@ -331,6 +331,7 @@ def _article(kind: Kind) -> str:
 def _explain(error: Any, kind: Kind, texts: list[str]) -> str:
     first = error.errors(include_url=False)[0]
     found = texts[first["loc"][0] if first["loc"] and isinstance(first["loc"][0], int) else 0]
+    found = found if len(found) <= _LONG else f"{found[: _LONG - 3]}..."
     if kind.choices:
         near = suggestion(found, kind.choices)
         return f"should be one of {', '.join(kind.choices)}, found {found!r}" + (f"; {near}" if near else "")

@@ -431,7 +431,10 @@ ARTEFACTS: dict[str, Artefact] = {
     "YAML nested": Artefact(
         lambda folder: recipe(folder, "data: " + "[" * 90_000), ("pretrain --recipe r.yaml",), "r.yaml"
     ),
-    "labels of escapes": Artefact(nasty_labels, (FINETUNE, f"{FINETUNE} --json".replace("name r", "name s"))),
+    "labels of escapes": Artefact(
+        nasty_labels,
+        (f"{FINETUNE} --keep-checkpoints --eval-steps 1", f"{FINETUNE} --json".replace("name r", "name s")),
+    ),
     "config of escapes": Artefact(
         nasty_config, ("predict film --model {}", "predict film --model {} --json")
     ),

@@ -139,7 +139,9 @@ def check(name: str, outcome: Outcome, folder: Path, before: set[Path]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.soak) for n in ARTEFACTS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.soak) for n in ARTEFACTS]
+)
 def test_nothing_hostile_gets_through(name: str, warm: None, tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()

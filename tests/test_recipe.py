@@ -137,7 +137,7 @@ def test_a_recipe_that_is_not_utf8_or_too_large_is_refused(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="byte 0xe9 is not UTF-8"):
         resolve(PretrainConfig, path, {})
     path.write_bytes(b"#" * 1_000_001)
-    with pytest.raises(ConfigError, match="at most 1,000,000"):
+    with pytest.raises(ConfigError, match="at most 100,000"):
         resolve(PretrainConfig, path, {})
 
 
@@ -201,3 +201,35 @@ def test_a_wrong_unit_is_named(name: str, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         resolve(PretrainConfig, None, flag(name, text))
     assert refused.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("seed: 1\ndata: " + "[" * 50_000, r"recipe\.yaml:2: nested too deeply"),
+        ("seed: 1\ndata: !!python/object/apply:os.system [ls]", r"recipe\.yaml:2: YAML tags are not used"),
+        ("seed: " + "9" * 5_000, r"recipe\.yaml:1: seed should be a finite number, found 9{77}\.\.\.$"),
+        ("a: 1\n" * 30_000, "150,000 bytes; a recipe has at most 100,000"),
+        ("".join(f"k{n}: 1\n" for n in range(30)), "and 10 more"),
+    ],
+)
+def test_what_would_take_memory_or_time_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        resolve(PretrainConfig, write(tmp_path, text), {})
+
+
+def test_a_recipe_that_is_no_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        resolve(PretrainConfig, Path("/dev/zero"), {})
+
+
+def test_every_word_reads_back(tmp_path: Path) -> None:
+    for word in ("a\x85b", "\u2028", "\u3000", "é\x85", "\ufeff"):
+        config = PretrainConfig(text_column=word, data=("x", word))
+        assert resolve(PretrainConfig, write(tmp_path, to_yaml(config)), {}) == config
+
+
+def test_sizes_that_would_take_all_memory_are_refused() -> None:
+    for name, most in {"num_hidden_layers": "1000", "vocab_size": "1e\\+06"}.items():
+        with pytest.raises(ConfigError, match=f"should be at most {most}, found 1000000000"):
+            resolve(PretrainConfig, None, flag(name, "1000000000"))

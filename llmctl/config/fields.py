@@ -12,6 +12,10 @@ Count = Annotated[int, Gt(0)]
 CountOrZero = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
+Layers = Annotated[int, Gt(0), Le(1_000)]  # each is Python objects, even before it has weights
+VocabularySize = Annotated[
+    int, Gt(0), Le(1_000_000)
+]  # what trains a tokenizer takes memory for all of them at once
 Fraction = Annotated[float, Ge(0), Lt(1)]
 Share = Annotated[float, Ge(0), Le(1)]
 Name = Annotated[str, MinLen(1)]

@@ -7,6 +7,7 @@ from llmctl.config.fields import (
     Count,
     CountOrZero,
     Fraction,
+    Layers,
     Name,
     NonNegative,
     Optimiser,
@@ -14,6 +15,7 @@ from llmctl.config.fields import (
     Schedule,
     Seconds,
     Share,
+    VocabularySize,
     hardware_option,
     logging_option,
     model_option,
@@ -34,7 +36,7 @@ class TokenizerTraining:
     algorithm: Literal["bpe", "wordpiece", "unigram"] = tokenizer_option(
         "bpe", "how its vocabulary is learnt; bpe is byte-level"
     )
-    vocab_size: Count = tokenizer_option(
+    vocab_size: VocabularySize = tokenizer_option(
         4096, "size of the vocabulary, special tokens included", unit="tokens"
     )
     min_frequency: Count = tokenizer_option(
@@ -71,7 +73,7 @@ class ModelShape:
     hidden_size: Count | None = model_option(
         None, "width of the model", unit="units", default_text="by model_size"
     )
-    num_hidden_layers: Count | None = model_option(
+    num_hidden_layers: Layers | None = model_option(
         None, "depth of the model", unit="layers", default_text="by model_size"
     )
     num_attention_heads: Count | None = model_option(

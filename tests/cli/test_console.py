@@ -24,6 +24,7 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
         ("\x9b31m", r"\x9b31m"),
         ("abc\u202edef\u2066", r"abc\u202edef\u2066"),
         ("tab\tand\nline", "tab\tand\nline"),
+        ("a\u2028b\ud800", r"a\u2028b\ud800"),
     ],
 )
 def test_control_characters_are_shown_not_obeyed(text: str, shown: str) -> None:
@@ -213,3 +214,36 @@ def test_hints_carry_the_options_that_say_what_is_read() -> None:
     config = TextData(data="my book.txt", sample_by="line", encoding="latin-1")
     assert data_flags(config) == " --data 'my book.txt' --encoding latin-1 --sample-by line"
     assert data_flags(TextData()) == ""
+
+
+def test_json_is_safe_to_print_and_reads_back(capsys: pytest.CaptureFixture[str]) -> None:
+    foreign = {"label": "é \x1b]52;c;aGk=\x07 \x9b31m \x7f \u202e \u2028"}
+    Console(as_json=True).result(foreign, "")
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == foreign
+    assert sanitise(printed) == printed
+    assert "é" in printed
+
+
+@pytest.mark.parametrize("view", ["plain", "live"])
+def test_what_a_training_shows_of_text_and_names_is_safe(view: str) -> None:
+    foreign = "\x1b]52;c;aGk=\x07\u202e"
+    said: list[str] = []
+    events = [
+        {"step": 1, "sample": f"a {foreign}"},
+        {"step": 1, "eval_loss": 1.0, f"eval_{foreign}": 2.0},
+        {"step": 1, "skipped": foreign, "examples": []},
+    ]
+    if view == "plain":
+        with training_view.plain(2, 0, said.append) as tell:
+            for event in events:
+                tell(event)
+    else:
+        panel = training_view._Panel(2, 0)
+        for event in events:
+            panel.tell(event)
+        said = [panel.sample, panel.evaluation, panel.skipped]
+    assert len(said) == 3
+    for line in said:
+        assert r"\x1b]52;c;aGk=\x07\u202e" in line
+        assert "\x1b" not in line

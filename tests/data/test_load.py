@@ -588,3 +588,23 @@ def test_real_data(load: Load, told: Told) -> None:
     assert 0 <= len(held_out) - len(whole) * 0.1 < 100
     assert load(root / "sst2")["train"].num_documents == 60_614
     assert load(root / "dialogsum" / "dev.jsonl", text_column="dialogue")["train"].num_documents == 500
+
+
+def test_a_line_or_value_without_end_is_refused(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("files", "table_files", "json_values"):
+        monkeypatch.setattr(f"llmctl.data.{module}.MAX_VALUE", 3 << 20)
+    text = "a" * (5 << 20)
+    files = {
+        "a.jsonl": '{"text": "x"}\n{"text": "' + text,
+        "b.json": '[{"text": "x"},\n{"text": "' + text,
+        "c.csv": 'text\nx\n"' + text,
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+        line = {"a": 2, "b": 2, "c": 3}[name[0]]
+        with pytest.raises(
+            DataError, match=rf"{name}:{line}: (a (line|JSON value) of more than 3 million|field larger)"
+        ):
+            load(tmp_path / name)

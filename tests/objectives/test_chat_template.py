@@ -94,3 +94,13 @@ def test_beside_the_main_thread_there_is_no_limit_of_time() -> None:
     thread.start()
     thread.join()
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("source", ["{{ 'x' * 10 ** 10 }}", "{{ '%010000000000d' % 1 }}"])
+def test_a_template_may_not_take_all_memory(source: str) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(ModelError, match="takes more than 512 MiB for one conversation"):
+        ChatTemplate(chat_tokenizer(source)).render(TALK)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
