@@ -15,7 +15,7 @@ from llmctl.errors import ConfigError, ModelError
 from llmctl.models import find_source
 from llmctl.progress import SILENT
 from tests.adapted import HEADS, checkpoint, learnt, load
-from tests.tiny import byte_tokenizer
+from tests.tiny import byte_tokenizer, gpt2
 
 
 def _saved(tmp_path: Path, family: str, kind: str, method: str, **shape: Any) -> tuple[Path, torch.Tensor]:
@@ -161,3 +161,33 @@ def test_damage_is_named(tmp_path: Path, damage: str, message: str) -> None:
             base.save_pretrained(tmp_path / "base")
     with pytest.raises((ModelError, ConfigError), match=message):
         heads.load_with_head(find_source(str(folder), tmp_path), HEADS["ner"], runs_dir=tmp_path)
+
+
+def test_a_probe_asks_only_for_tokens_that_the_model_has() -> None:
+    assert adapters.probe(gpt2(vocab_size=32)).isfinite().all(), "its eos_token_id is 257"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"peft_type": "XLORA"}, "'XLORA' is no method that is read here"),
+        ({"r": 10**9}, "r 1,000,000,000: more than 8,192"),
+        ({"rank_pattern": {"c_attn": 10**9}}, "c_attn 1,000,000,000: more than 8,192"),
+        ({"layer_replication": [[0, 10**9]]}, "layer_replication is not read"),
+        ({"base_model_name_or_path": 5}, "does not say which model"),
+    ],
+)
+def test_a_strangers_adapter_is_looked_at_first(tmp_path: Path, settings: dict[str, Any], told: str) -> None:
+    found = {"peft_type": "LORA", "base_model_name_or_path": "org/name", "r": 2}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(found | settings))
+    (tmp_path / "adapter_model.safetensors").touch()
+    with pytest.raises(ModelError, match=told):
+        models.load_config(find_source(str(tmp_path), tmp_path))
+
+
+def test_an_adapter_of_itself_is_refused(tmp_path: Path) -> None:
+    found = {"peft_type": "LORA", "base_model_name_or_path": str(tmp_path)}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(found))
+    (tmp_path / "adapter_model.safetensors").touch()
+    with pytest.raises(ModelError, match="is an adapter itself"):
+        models.load_config(find_source(str(tmp_path), tmp_path))
