@@ -109,7 +109,7 @@ class RunDir:
     @property
     def finished(self) -> bool:
         """Whether the run came to its end: the manifest is written last of all."""
-        return (self.path / manifest.NAME).is_file()
+        return self.has_model and (self.path / manifest.NAME).is_file()
 
     def all_checkpoints(self) -> list[Path]:
         """The checkpoints, damaged ones too, the newest first."""

@@ -118,6 +118,8 @@ WRITE_ERRORS = (OSError, SafetensorError, RuntimeError)
 
 def clean_up(run: RunDir) -> None:
     """Remove what writing that was cut short left behind, and the model of a run that did not get to its end."""
+    # Of a run that lost its model: with the new one in place it would say that all is done.
+    (run.path / manifest.NAME).unlink(missing_ok=True)
     parts = (run.recipe, run.environment, run.metrics, run.tokenizer, run.model)
     leftovers = [path for part in parts for path in run.path.glob(f".{part.name}.*")]
     for path in (*leftovers, *run.checkpoints.glob(f"{_STAGING}*"), run.model):

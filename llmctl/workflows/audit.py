@@ -90,7 +90,7 @@ def run(config: RunsVerifyConfig, *, progress: Progress) -> Audit:
         RunError: there is no such run, it is being trained, or it has nothing that could be verified yet.
     """
     run_dir = _run(config, progress)
-    finished = run_dir.finished
+    finished = (run_dir.path / manifest.NAME).is_file()  # whatever has become of its model
     # A training writes and removes checkpoints: nothing could be said of them.
     with nullcontext() if finished else runs.locked(run_dir):
         covered: set[Path] = set()

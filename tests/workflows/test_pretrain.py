@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from llmctl import runs
+from llmctl import runs, training
 from llmctl.config import GenerateConfig, PretrainConfig
 from llmctl.data.blocks import Blocks, tokenize
 from llmctl.data.load import load_text
@@ -309,6 +309,13 @@ def test_a_run_that_only_lacks_its_model_is_completed_without_training(quick: An
     assert again.steps == result.steps
     assert again.scores == pytest.approx(result.scores)
     assert (Path(result.model) / "model.safetensors").read_bytes() == kept
+
+
+def test_a_manifest_of_before_is_gone_when_a_run_goes_on(tmp_path: Path) -> None:
+    run = runs.create(tmp_path, "one", recipe="", environment={})
+    run.seal()
+    training.clean_up(run)
+    assert not (run.path / "manifest.json").exists()
 
 
 def test_a_batch_far_from_the_measured_one_is_told_what_rate_goes_with_it(quick: Any, watched: Any) -> None:
