@@ -1,7 +1,9 @@
 """Writing so that a reader finds the old or the new, whole, and never a part."""
 
 import contextlib
+import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,12 +11,50 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from llmctl.errors import LlmctlError
+
+_FAILURES = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
+_OF_RUST = re.compile(r"\(os error (\d+)\)")  # how tokenizers and safetensors say it, whatever they raise
+
+
+class DiskError(LlmctlError):
+    """The disk is full, or fails."""
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Tell a full or failing disk by its own name, whatever the library says that was writing.
+
+    Raises:
+        DiskError: in place of that.
+    """
+    try:
+        yield
+    except LlmctlError:
+        raise
+    except Exception as error:
+        found = _OF_RUST.search(str(error))
+        number = error.errno if isinstance(error, OSError) else found and int(found[1])
+        if number not in _FAILURES:
+            raise
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else "cannot write: "
+        raise DiskError(
+            f"{where}{os.strerror(number)}",
+            hint="make room; a training that had begun goes on with --resume RUN",
+        ) from error
+
 
 def readable_mode() -> int:
     """The permissions of a new file by the user's umask."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
+
+
+def flush_file(path: Path) -> None:
+    """Have what is written of a file outlive a loss of power."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def flush_directory(path: Path) -> None:
@@ -71,8 +111,7 @@ def staged_directory(path: Path) -> Iterator[Path]:
         settle_directory(staging)
         for inner in staging.rglob("*"):
             if inner.is_file():
-                with inner.open("rb") as file:
-                    os.fsync(file.fileno())
+                flush_file(inner)
             else:
                 flush_directory(inner)
         flush_directory(staging)

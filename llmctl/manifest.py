@@ -32,8 +32,9 @@ def seal(folder: Path, files: Iterable[Path] | None = None, **facts: Any) -> Non
             for path, found in zip(chosen, hashes, strict=True)
         },
     }
+    for inner in {path.parent for path in chosen} - {folder}:
+        disk.flush_directory(inner)
     disk.write_file(folder / NAME, json.dumps(content | {"sha256": _own_hash(content)}, indent=2) + "\n")
-    disk.flush_directory(folder)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -113,8 +114,7 @@ def _hash(path: Path) -> str:
 
 def _flush_and_hash(path: Path) -> str:
     """Also has the system forget what it holds of the file, so that who reads it next reads the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    disk.flush_file(path)
     found = _hash(path)
     if hasattr(os, "posix_fadvise"):
         with path.open("rb") as file:

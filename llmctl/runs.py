@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -44,6 +45,7 @@ LIBRARIES = (
 _OTHER_PLACE = "choose another place: --runs-dir, or LLMCTL_RUNS_DIR"
 CHECKPOINT = "checkpoint-"
 """What the folder of a checkpoint is called, before its step."""
+_SUFFIX = 8  # letters that tempfile adds to a name
 _NAME = re.compile(r"[\w][\w.+-]{0,127}\Z")
 
 
@@ -149,11 +151,10 @@ class RunDir:
                     if isinstance(event, dict) and isinstance(event.get("step"), int):
                         yield event
 
-    def forget_after(self, step: int) -> None:
-        """Drop the events after a step, which a run that goes on from there makes again, and a line cut short."""
-        if self.metrics.exists():
-            kept = [event for event in self.events() if event["step"] <= step and "train_loss" not in event]
-            disk.write_file(self.metrics, "".join(json.dumps(event) + "\n" for event in kept))
+    def forget_events(self, size: int) -> None:
+        """Cut ``metrics.jsonl`` to the bytes that it had when a checkpoint was saved: what came after comes again."""
+        if self.metrics.exists() and self.metrics.stat().st_size > size:
+            os.truncate(self.metrics, size)
 
     def seal(self) -> None:
         """Write the manifest: the training is over, and its model in place."""
@@ -199,22 +200,25 @@ def check_new(root: Path, name: str) -> Path:
 
 
 def create(root: Path, name: str, *, recipe: str, environment: Mapping[str, Any]) -> RunDir:
-    """Make the directory of a new run and write its recipe and environment before all else.
+    """Make the directory of a new run, with its recipe and environment or not at all.
 
     Raises:
         RunError: the directory is in use or cannot be made.
     """
     path = check_new(root, name)
-    run = RunDir(path)
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        disk.write_file(run.recipe, recipe)
-        disk.write_file(run.environment, json.dumps(environment, indent=2) + "\n")
+        root.mkdir(parents=True, exist_ok=True)
+        for leftover in root.glob(f".{name}.{'?' * _SUFFIX}"):
+            shutil.rmtree(leftover)
+        with disk.staged_directory(path) as staging:
+            new = RunDir(staging)
+            disk.write_file(new.recipe, recipe)
+            disk.write_file(new.environment, json.dumps(environment, indent=2) + "\n")
     except OSError as error:
         raise RunError(
             f"cannot make the run directory {path}: {error.strerror}", hint=_OTHER_PLACE
         ) from error
-    return run
+    return RunDir(path)
 
 
 def find(name: str, root: Path) -> RunDir | None:
@@ -246,7 +250,7 @@ def suggestion_for(name: str, root: Path) -> str | None:
 
 def list_runs(root: Path) -> list[RunDir]:
     """All runs under ``root``, the newest first (by the time their recipe was written)."""
-    recipes = [path for path in root.glob("*/recipe.yaml") if path.is_file()]
+    recipes = [path for path in root.glob("[!.]*/recipe.yaml") if path.is_file()]
     return [RunDir(path.parent) for path in sorted(recipes, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
 
 
@@ -276,6 +280,20 @@ def latest_finished(root: Path, *, fits: Callable[[RunDir], bool] = lambda run: 
     )
 
 
+_locks: set[int] = set()
+
+
+def _let_go() -> None:
+    """A lock is shared with children: workers would hold it for some seconds after a killed parent."""
+    for handle in _locks:
+        os.close(handle)
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
 @contextlib.contextmanager
 def locked(run: RunDir) -> Iterator[None]:
     """Keep other processes from training the same run meanwhile.
@@ -296,10 +314,12 @@ def locked(run: RunDir) -> Iterator[None]:
         raise RunError(f"run {run.path} is being trained by another process") from None
     except OSError:  # a file system without locks
         pass
+    _locks.add(handle)
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
+        if handle in _locks:  # else this is a child, which has let go of it
+            _locks.remove(handle)
             os.close(handle)
 
 

@@ -5,7 +5,7 @@ from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
 from llmctl.training.checkpoints import Checkpoint, CheckpointError, check_space, clean_up
 from llmctl.training.checkpoints import newest as newest_checkpoint
 from llmctl.training.checkpoints import remove_all as remove_checkpoints
-from llmctl.training.fitting import OutOfMemoryError, fit
+from llmctl.training.fitting import OutOfMemoryError, fit, free_memory
 from llmctl.training.mixture import Mixture
 from llmctl.training.plan import (
     Plan,
@@ -50,6 +50,7 @@ __all__ = [
     "examples_a_step",
     "fit",
     "for_this_machine",
+    "free_memory",
     "make_arguments",
     "newest_checkpoint",
     "num_processes",

@@ -40,12 +40,14 @@ class Checkpoint(NamedTuple):
     Attributes:
         world_size: processes that trained when it was saved.
         versions: of the libraries then.
+        metrics_bytes: size of ``metrics.jsonl`` then.
     """
 
     path: Path
     step: int
     world_size: int
     versions: dict[str, str]
+    metrics_bytes: int
 
 
 def path_of(run: RunDir, step: int) -> Path:
@@ -79,7 +81,8 @@ def put_in_place(run: RunDir, step: int, *, world_size: int) -> Path:
     # Never read, a pickle, and it holds the Hub's token as it is.
     (made / TRAINING_ARGS_NAME).unlink(missing_ok=True)
     disk.settle_directory(made)
-    manifest.seal(made, step=step, world_size=world_size, versions=runs.versions())
+    metrics, versions = _metrics_on_disk(run), runs.versions()
+    manifest.seal(made, step=step, world_size=world_size, versions=versions, metrics_bytes=metrics)
     if found := manifest.damage(made):
         raise CheckpointError(f"cannot save step {step:,}: read back, {found[0]}")
     place = path_of(run, step)
@@ -87,7 +90,16 @@ def put_in_place(run: RunDir, step: int, *, world_size: int) -> Path:
         shutil.rmtree(place)
     os.replace(made, place)
     disk.flush_directory(run.checkpoints)
+    disk.flush_directory(run.path)
     return place
+
+
+def _metrics_on_disk(run: RunDir) -> int:
+    """The bytes of ``metrics.jsonl``, flushed."""
+    if not run.metrics.exists():
+        return 0
+    disk.flush_file(run.metrics)
+    return run.metrics.stat().st_size
 
 
 def rotate(run: RunDir, *, limit: int | None, best: int | None) -> None:
@@ -120,8 +132,8 @@ def clean_up(run: RunDir) -> None:
     """Remove what writing that was cut short left behind, and the model of a run that did not get to its end."""
     # Of a run that lost its model: with the new one in place it would say that all is done.
     (run.path / manifest.NAME).unlink(missing_ok=True)
-    parts = (run.recipe, run.environment, run.metrics, run.tokenizer, run.model)
-    leftovers = [path for part in parts for path in run.path.glob(f".{part.name}.*")]
+    parts = (run.recipe, run.environment, run.tokenizer, run.model, run.card, run.path / manifest.NAME)
+    leftovers = [path for part in parts for path in run.path.glob(f".{part.name}.*")] + [*run.eval.glob(".*")]
     for path in (*leftovers, *run.checkpoints.glob(f"{_STAGING}*"), run.model):
         if path.is_dir():
             shutil.rmtree(path)
@@ -159,21 +171,22 @@ def newest(run: RunDir, progress: Progress = SILENT) -> Checkpoint | None:
             progress.warn(f"{path} is damaged and passed over: {found[0]}")
             continue
         said = manifest.read(path)
-        return Checkpoint(path, step_of(path), int(said["world_size"]), dict(said["versions"]))
+        return Checkpoint(path, step_of(path), said["world_size"], said["versions"], said["metrics_bytes"])
     return None
 
 
 def settle_best(run: RunDir, state: TrainerState, progress: Progress = SILENT) -> None:
     """Point the record of the best model at its checkpoint in this run, wherever the run is now.
 
-    A damaged or missing one is told and forgotten: the best from then on is kept.
+    A damaged or missing one is told and forgotten: the best of the steps to come is kept, or the last model.
     """
     if state.best_global_step is None:
         return
     best = path_of(run, state.best_global_step)
     if found := manifest.damage(best):
         progress.warn(
-            f"{best}, the best model so far, is damaged: {found[0]}; the best of the steps to come is kept"
+            f"{best}, the best model so far, is damaged: {found[0]}; the best of the steps that are left is kept, "
+            "or the last model"
         )
         state.best_metric = state.best_global_step = state.best_model_checkpoint = None
     else:

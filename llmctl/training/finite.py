@@ -22,6 +22,7 @@ class Finite(TrainerCallback):
         on_nonfinite: what to do.
         tell: given an event for ``metrics.jsonl`` and the person who watches.
         examples_of: the examples of a batch of this step; see :meth:`ObjectiveTrainer.examples_of`.
+        leave_out: has the step at hand change nothing.
 
     Attributes:
         skipped: steps that were left out for numbers that are not finite, in this session.
@@ -33,10 +34,12 @@ class Finite(TrainerCallback):
         on_nonfinite: Literal["stop", "skip"],
         tell: Callable[[Any, Mapping[str, Any]], None],
         examples_of: Callable[[int], list[int]],
+        leave_out: Callable[[], None],
     ) -> None:
         self.on_nonfinite = on_nonfinite
         self.tell = tell
         self.examples_of = examples_of
+        self.leave_out = leave_out
         self.skipped = self.empty = 0
         self._in_a_row = 0
         self._losses: list[torch.Tensor] = []
@@ -55,14 +58,12 @@ class Finite(TrainerCallback):
         """What the step's batches have to predict, all processes together; ``None``: not known."""
         self._targets = count
 
-    def on_pre_optimizer_step(
-        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
-    ) -> None:
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         losses, norm, targets = self._losses, self._norm, self._targets
         self._losses, self._norm = [], None
         if targets is not None and int(targets) == 0:
             self.empty += 1
-            self._leave_out(model)
+            self.leave_out()
             event = {"skipped": "no target", "examples": self._examples(range(len(losses)))}
             self.tell(state, event)
             return
@@ -77,7 +78,7 @@ class Finite(TrainerCallback):
         self._in_a_row += 1
         if self.on_nonfinite == "skip" and self._in_a_row <= MOST_IN_A_ROW:
             self.skipped += 1
-            self._leave_out(model)
+            self.leave_out()
             self.tell(state, {"skipped": what, "examples": examples})
             return
         raise _error(what, state.global_step + 1, examples, self._in_a_row)
@@ -85,11 +86,21 @@ class Finite(TrainerCallback):
     def _examples(self, batches: Any) -> list[int]:
         return [place for batch in batches for place in self.examples_of(batch)]
 
-    @staticmethod
-    def _leave_out(model: Any) -> None:
-        """Optimisers pass over weights without a gradient: neither they nor their averages change."""
-        for weight in model.parameters():
-            weight.grad = None
+
+def check_weights(model: Any, step: int) -> None:
+    """Keep weights that are NaN or infinite, such as a step far too long leaves, from being saved.
+
+    Raises:
+        ModelError: naming one of them.
+    """
+    named = list(model.named_parameters())
+    finite = torch.stack([weight.isfinite().all() for _, weight in named]).tolist()
+    for (name, _), good in zip(named, finite, strict=True):
+        if not good:
+            raise ModelError(
+                f"step {step:,} has made weights NaN or infinite ({name}); they are not saved",
+                hint="lower --learning-rate or raise --warmup-steps",
+            )
 
 
 def _error(what: str, step: int, examples: list[int], in_a_row: int) -> ModelError:

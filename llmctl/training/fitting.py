@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache
 from transformers import EarlyStoppingCallback
 
 from llmctl.config import Training
@@ -78,7 +79,10 @@ def fit(
     with progress.training(plan.steps, done) as tell, stop.listening():
         recorder = Recorder(run.metrics, tell, plan, began, sample)
         finite = Finite(
-            config.on_nonfinite, recorder.note, lambda batch: trainer.examples_of(batch, plan.epoch_steps)
+            config.on_nonfinite,
+            recorder.note,
+            lambda batch: trainer.examples_of(batch, plan.epoch_steps),
+            lambda: trainer.leave_out(),
         )
         trainer = ObjectiveTrainer(
             objective=objective,
@@ -116,13 +120,17 @@ def fit(
             raise OutOfMemoryError(config, step, str(error).partition("\n")[0]) from error
     _tell_skipped(finite, progress)
     step = trainer.state.global_step
-    # An evaluation that was cut short leaves work undone after the last step, too.
-    if stop.number is not None and (step < plan.steps or not trainer.evaluated):
+    if stop.number is not None:
         raise StoppedError(f"stopped at step {step:,}", run, command, exit_code=128 + stop.number)
     if deadline.reached and step < plan.steps:
         place = f"time limit reached: stopped at step {step:,} of {plan.steps:,}"
         raise StoppedError(place, run, command, exit_code=NOT_FINISHED)
     return trainer
+
+
+def free_memory() -> None:
+    """Give back what a training that did not fit into memory held, on the device too."""
+    clear_device_cache(garbage_collection=True)
 
 
 def _follow(trainer: ObjectiveTrainer, stream: Stream, checkpoint: Checkpoint | None) -> None:

@@ -6,6 +6,7 @@ run, and a stop before the weights turn bad.
 """
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from llmctl.progress import SILENT, Progress, Silent
 from llmctl.runs import RunDir
 from llmctl.training import checkpoints, muon
 from llmctl.training.arguments import LION, MUON
-from llmctl.training.finite import Finite
+from llmctl.training.finite import Finite, check_weights
 from llmctl.training.lion import Lion
 from llmctl.training.sampling import WithEpoch, order_of
 from llmctl.training.streaming import STATE as STREAM_STATE
@@ -40,9 +41,6 @@ class ObjectiveTrainer(Trainer):
         resume_hint: what to type to go on after a save that failed.
         finite: what looks after losses and gradients; ``None``: nothing does.
         stopped: whether a signal asks to end; an evaluation is cut short then.
-
-    Attributes:
-        evaluated: whether no evaluation is left undone.
     """
 
     optimizer: Any
@@ -75,10 +73,12 @@ class ObjectiveTrainer(Trainer):
         self.progress = progress
         # Trainer's own rotation would go by time, and remove the last checkpoint before the run is finished.
         self.save_total_limit, self.args.save_total_limit = self.args.save_total_limit, None
-        self.evaluated = True
+        self._evaluated = True  # no evaluation is left undone
         self._evaluating: Progress = _UntilStopped(stopped)
         self._staging: Path | None = None
         self._clipped: list[torch.Tensor] = []
+        self._left_out = 0
+        self._loss_before = torch.zeros(())
         self._before: dict[str, Any] | None = None
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
@@ -90,6 +90,11 @@ class ObjectiveTrainer(Trainer):
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # gradients are averaged over processes
         return (loss, None) if return_outputs else loss
+
+    def get_batch_samples(self, *args: Any) -> Any:
+        """As Trainer's, once a step: before its loss is added to those since the last log."""
+        self._loss_before = self._tr_loss.clone()
+        return super().get_batch_samples(*args)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
@@ -106,10 +111,24 @@ class ObjectiveTrainer(Trainer):
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
-        if self.finite:
-            self.finite.saw_norm(norm)
         self._clipped.append(norm > self.args.max_grad_norm)  # a tensor: the device is not waited for
         return norm
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if self.finite:
+            self.finite.saw_norm(norm)
+        return norm
+
+    def leave_out(self) -> None:
+        """Have the step at hand change neither weights nor optimiser, nor the loss that is logged."""
+        # accelerate passes over an optimiser's step while gradients are still being summed
+        self.accelerator.gradient_state._set_sync_gradients(False)
+        self._tr_loss.copy_(self._loss_before)
+        self._globalstep_last_logged += 1
+        self._left_out += 1
+        if self._clipped:
+            self._clipped.pop()
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Muon and Lion, which the library does not know, where they are asked for."""
@@ -167,8 +186,10 @@ class ObjectiveTrainer(Trainer):
         if "grad_norm" in logs and self._clipped:
             logs["clipped"] = round(float(torch.stack(self._clipped).float().mean()), 3)
             self._clipped = []
+        if not math.isfinite(logs.get("grad_norm", 0.0)):  # of a step that was left out
+            del logs["grad_norm"]
         if "train_loss" in logs:
-            logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step, 1)
+            logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step - self._left_out, 1)
         super().log(logs, start_time)
 
     def evaluate(
@@ -182,6 +203,7 @@ class ObjectiveTrainer(Trainer):
         metrics[f"{metric_key_prefix}_runtime"] = round(time.perf_counter() - started, 3)
         self.log(metrics)
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control.should_save |= self.control.should_training_stop  # patience is over
         return metrics
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
@@ -196,7 +218,7 @@ class ObjectiveTrainer(Trainer):
         try:
             super()._maybe_log_save_evaluate(*args, **kwargs)
         except _CutShortError:
-            self.evaluated = False
+            self._evaluated = False
             self._save_checkpoint(self.model_wrapped, None)
             self.control.should_training_stop = True
             self.control.should_evaluate = self.control.should_save = False
@@ -208,6 +230,7 @@ class ObjectiveTrainer(Trainer):
         """Trainer's files, made beside and put in their place when all of them are on disk and read back right."""
         self._show_kept_weights()
         step = self.state.global_step
+        check_weights(self.model, step)
         self._staging = checkpoints.staging_of(self.run, step)
         try:
             super()._save_checkpoint(model, trial)
@@ -234,8 +257,9 @@ class ObjectiveTrainer(Trainer):
             "loss": self._tr_loss.item(),
             "total_loss": self._total_loss_scalar,
             "logged_step": self._globalstep_last_logged,
+            "left_out": self._left_out,
             "clipped": [bool(step) for step in self._clipped],
-            "evaluated": self.evaluated,
+            "evaluated": self._evaluated,
         }
         (folder / _STATE).write_text(json.dumps(between_logs), encoding="utf-8")
         if isinstance(self.train_dataset, Stream):
@@ -244,6 +268,7 @@ class ObjectiveTrainer(Trainer):
     def _init_training_state(self, *args: Any) -> Any:
         found = super()._init_training_state(*args)
         if len(args) > 3 and args[3] is not None:
+            self.state.compute_steps(self.args, args[0])  # when to save may be other than before
             self._read_state(Path(args[3]))
         return found
 
@@ -251,12 +276,9 @@ class ObjectiveTrainer(Trainer):
         """What Trainer does not restore; it zeroes some of it until the first step, so :meth:`_run_epoch` sets that."""
         checkpoints.settle_best(self.run, self.state, self.progress)
         self._before = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
-        for callback in self.callback_handler.callbacks:
-            kept = self.state.stateful_callbacks.get(type(callback).__name__)
-            if isinstance(callback, EarlyStoppingCallback) and isinstance(kept, dict):
-                callback.early_stopping_patience_counter = kept["attributes"][
-                    "early_stopping_patience_counter"
-                ]
+        kept: Any = self.state.stateful_callbacks.get(EarlyStoppingCallback.__name__)
+        for patience in self._patience():
+            patience.early_stopping_patience_counter = kept["attributes"]["early_stopping_patience_counter"]
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         self._go_on()
@@ -270,13 +292,29 @@ class ObjectiveTrainer(Trainer):
             return
         self._tr_loss = torch.tensor(before["loss"], device=self.args.device)
         self._total_loss_scalar = before["total_loss"]
-        self._globalstep_last_logged = before["logged_step"]
+        self._globalstep_last_logged, self._left_out = before["logged_step"], before["left_out"]
         self._clipped = [torch.tensor(step, device=self.args.device) for step in before["clipped"]]
-        if not before["evaluated"]:
+        self._evaluated = before["evaluated"]
+        if not self._evaluated:
+            self._make_up_evaluation()
+        for patience in self._patience():
+            if patience.early_stopping_patience_counter >= patience.early_stopping_patience:
+                self.control.should_training_stop = True
+
+    def _make_up_evaluation(self) -> None:
+        """The weights to be judged are those of the checkpoint that is there."""
+        try:
             better = self._determine_best_metric(self._evaluate(None, None), None)
-            if better:  # its weights are those of the checkpoint that is there
-                self.state.best_model_checkpoint = str(checkpoints.path_of(self.run, self.state.global_step))
-            self.evaluated, self.control.should_save = True, False
+        except _CutShortError:
+            self.control.should_training_stop = True
+            return
+        if better:
+            self.state.best_model_checkpoint = str(checkpoints.path_of(self.run, self.state.global_step))
+        self._evaluated, self.control.should_save = True, False
+
+    def _patience(self) -> list[Any]:
+        """The callback that ends the training early, if there is one."""
+        return [each for each in self.callback_handler.callbacks if isinstance(each, EarlyStoppingCallback)]
 
     def restore(self, checkpoint: Path) -> None:
         """Leave the trainer as the last step left it: Trainer itself would train one step more."""

@@ -28,6 +28,7 @@ _SAFE = frozenset(
 _DATA = "data"
 _CHANGEABLE = frozenset(item.name for item in fields(Training)) | _SAFE | {_DATA, "validation_data"}
 _PLACE = frozenset(item.name for item in fields(RunPlace)) - _SAFE
+_BATCH = frozenset(("per_device_train_batch_size", "gradient_accumulation_steps"))
 
 ConfigT = TypeVar("ConfigT", bound=Any)
 
@@ -103,11 +104,17 @@ def _changes(config: Any, recipe: Any) -> dict[str, tuple[Any, Any]]:
     """What is asked for beside ``--resume`` and is not as in the run's recipe."""
     alone = type(config)()
     found = {}
+    kept = _PLACE | (_BATCH if recipe.auto_batch_size and _together(config) == _together(recipe) else set())
     for item in fields(config):
         asked, then = getattr(config, item.name), getattr(recipe, item.name)
-        if item.name not in _PLACE and asked not in (getattr(alone, item.name), then):
+        if item.name not in kept and asked not in (getattr(alone, item.name), then):
             found[item.name] = (then, asked)
     return found
+
+
+def _together(config: Any) -> int:
+    """Examples that a device sees in a step, which stay as they are when memory has asked for smaller batches."""
+    return int(config.per_device_train_batch_size * config.gradient_accumulation_steps)
 
 
 def _check(changes: Mapping[str, tuple[Any, Any]], config: Any, run: RunDir) -> None:
@@ -177,7 +184,7 @@ def go_on_from(resumed: Resumed, checkpoint: Any, world_size: int, progress: Pro
     step = checkpoint.step if checkpoint else 0
     place = f"goes on from {checkpoint.path}" if checkpoint else "has no checkpoint: it begins anew"
     progress.note(f"{resumed.run.name} {place}")
-    resumed.run.forget_after(step)
+    resumed.run.forget_events(checkpoint.metrics_bytes if checkpoint else 0)
     if checkpoint:
         _warn_inexact(checkpoint, world_size, progress)
     told = {name: list(values) for name, values in resumed.changes.items() if name not in _SAFE}

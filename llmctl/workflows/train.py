@@ -4,7 +4,8 @@ import math
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -179,17 +180,24 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     """
     session = began = time.monotonic()
     check(stage, config)
+    asked = config
     config, resumed = resuming.take_up(stage.command, config)
     began -= resumed.run.seconds() if resumed else 0.0
     config = stage.settle(config)
-    config, splits = load(stage, config, progress)
-    described = {name: split.describe() for name, split in splits.items()}
-    if resumed:
-        resuming.check_data(resumed, described, config.allow_changes)
-    run_dir = resumed.run if resumed else _create_run(stage, config, described)
-    progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
-    with runs.locked(run_dir):
-        return _train(stage, config, run_dir, splits, progress, resumed=resumed, session=session, began=began)
+    with disk.failures_told():
+        config, splits = load(stage, config, progress)
+        described = {name: split.describe() for name, split in splits.items()}
+        if resumed:
+            resuming.check_data(resumed, described, config.allow_changes)
+        from llmctl import training  # noqa: F401  # seconds, in which an interruption should find no run yet
+
+        run_dir = resumed.run if resumed else _create_run(stage, config, described)
+        progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
+        with runs.locked(run_dir):
+            if resumed:
+                resuming.find(stage.command, asked)  # another process may have finished it meanwhile
+            times = {"session": session, "began": began}
+            return _train(stage, config, run_dir, splits, progress, resumed=resumed, **times)
 
 
 def _train(
@@ -205,22 +213,14 @@ def _train(
 ) -> ResultT:
     from llmctl import models, training
 
-    training.clean_up(run_dir)
-    checkpoint = training.newest_checkpoint(run_dir, progress)
-    if resumed:
-        resuming.go_on_from(resumed, checkpoint, training.num_processes(), progress)
+    new = resumed is None
+    with _removed_unless_it_ends_well(run_dir) if new else nullcontext():
+        training.clean_up(run_dir)
+        checkpoint = training.newest_checkpoint(run_dir, progress)
+        if resumed:
+            resuming.go_on_from(resumed, checkpoint, training.num_processes(), progress)
+        config, ready = _prepare(stage, config, run_dir, splits, progress)
     while True:
-        try:
-            ready = stage.prepare(config, run_dir, splits, progress)
-            config = training.for_this_machine(config, ready.plan)
-            progress.note(f"hardware: {training.describe(config)}")
-            disk.write_file(run_dir.recipe, _recipe(stage, config, run_dir))
-            training.make_arguments(config, run_dir, ready.plan, validated=ready.validation is not None)
-            training.check_space(config, run_dir, ready.model, progress)
-        except BaseException:  # an interruption, too, leaves nothing half made
-            if not resumed:
-                shutil.rmtree(run_dir.path, ignore_errors=True)
-            raise
         try:
             trainer = training.fit(
                 config,
@@ -241,7 +241,10 @@ def _train(
         except training.OutOfMemoryError as error:
             config = _with_smaller_batches(config, error, progress)
             del ready
-            checkpoint = training.newest_checkpoint(run_dir, progress)
+        training.free_memory()  # only now does nothing hold the model any more
+        checkpoint = training.newest_checkpoint(run_dir, progress)
+        run_dir.forget_events(checkpoint.metrics_bytes if checkpoint else 0)
+        config, ready = _prepare(stage, config, run_dir, splits, progress)
     model = trainer.accelerator.unwrap_model(trainer.model)
     models.save(model, ready.tokenizer, run_dir.model)
     result = stage.finish(config, ready, Trained(run_dir, model, trainer, began), progress)
@@ -252,6 +255,35 @@ def _train(
             freed = training.remove_checkpoints(run_dir)
             progress.note(f"checkpoints removed, {freed / 1e6:,.1f} MB freed (--keep-checkpoints keeps them)")
     return result
+
+
+@contextmanager
+def _removed_unless_it_ends_well(run_dir: RunDir) -> Iterator[None]:
+    """An interruption, too, leaves nothing half made."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(run_dir.path, ignore_errors=True)
+        raise
+
+
+def _prepare(
+    stage: Stage[ConfigT, Any],
+    config: ConfigT,
+    run_dir: RunDir,
+    splits: Mapping[str, Any],
+    progress: Progress,
+) -> tuple[ConfigT, Prepared]:
+    """The config that the run's recipe then has, and what is needed to train by it."""
+    from llmctl import training
+
+    ready = stage.prepare(config, run_dir, splits, progress)
+    config = training.for_this_machine(config, ready.plan)
+    progress.note(f"hardware: {training.describe(config)}")
+    disk.write_file(run_dir.recipe, _recipe(stage, config, run_dir))
+    training.make_arguments(config, run_dir, ready.plan, validated=ready.validation is not None)
+    training.check_space(config, run_dir, ready.model, progress)
+    return config, ready
 
 
 def _with_smaller_batches(config: Any, error: LlmctlError, progress: Progress) -> Any:
