@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llmctl.runs import RunDir
 from tests.loopback_hub import LoopbackHub
 
 os.environ.setdefault(
@@ -29,3 +30,11 @@ def loopback_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackH
     hub = LoopbackHub(tmp_path_factory.mktemp("hub"))
     yield hub
     hub.stop()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    """The directory of a run, with nothing in it."""
+    path = tmp_path / "run"
+    path.mkdir()
+    return RunDir(path)

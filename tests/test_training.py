@@ -5,37 +5,28 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file
 from transformers import TrainerControl
 
-from llmctl.config import FinetuneConfig
-from llmctl.errors import ConfigError, ModelError
-from llmctl.progress import Silent
+from llmctl.errors import ConfigError
 from llmctl.runs import RunDir
 from llmctl.training import (
     LikeLengths,
-    ObjectiveTrainer,
-    Plan,
     StoppedError,
     batch_told,
-    fit,
     make_arguments,
-    newest_checkpoint,
-    steps_an_epoch,
     steps_for_tokens,
-    total_steps,
 )
 from llmctl.training.checkpoints import step_of
 from llmctl.training.deadline import Deadline
 from tests import schedule_free
+from tests.line import Fit, Line, Numbers, plan_of, settings, train
 
 # The order of examples
 
@@ -85,136 +76,6 @@ def test_batches_are_not_sorted_among_themselves() -> None:
 
 
 # A training in miniature
-
-
-class Numbers(torch.utils.data.Dataset[dict[str, Any]]):
-    """Rows (x, y) with y = 2x; example ``i`` is ``lengths[i]`` long, which only the sampler sees."""
-
-    def __init__(self, count: int) -> None:
-        self.lengths = np.arange(count) % 5 + 1
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"index": index, "x": float(index), "labels": 2.0 * index}
-
-
-class Line(torch.nn.Module):
-    """y = w x."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.w = torch.nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.w * x
-
-
-@dataclass
-class Fit:
-    """An objective that notes which examples it saw and what ``w`` was at each evaluation."""
-
-    scores: list[float] = field(default_factory=list)
-    seen: list[list[int]] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
-    diverges_at: int | None = None
-
-    def encode(self, split: Any, *, progress: Any) -> Any:
-        return split
-
-    def training_set(self, features: Any) -> Any:
-        return features
-
-    def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        return {name: torch.tensor([example[name] for example in examples]) for name in examples[0]}
-
-    def loss(self, model: Any, batch: dict[str, Any], num_items: Any) -> torch.Tensor:
-        self.seen.append(batch["index"].tolist())
-        losses = (model(batch["x"]) - batch["labels"]).square().sum()
-        if self.diverges_at is not None and len(self.seen) > self.diverges_at:
-            losses = losses * float("nan")
-        count = num_items if num_items is not None else len(batch["labels"])
-        found: torch.Tensor = losses / count
-        return found
-
-    def evaluate(self, model: Any, features: Any, *, progress: Any) -> dict[str, float]:
-        self.weights.append(model.w.item())
-        return {"loss": 1.0, "skill": self.scores[len(self.weights) - 1]}
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunDir:
-    path = tmp_path / "run"
-    path.mkdir()
-    return RunDir(path)
-
-
-def settings(**changes: Any) -> Any:
-    plain: dict[str, Any] = {
-        "per_device_train_batch_size": 4,
-        "learning_rate": 1e-3,
-        "lr_scheduler_type": "constant",
-        "warmup_steps": 0.0,
-        "max_grad_norm": 0.0,
-        "weight_decay": 0.0,
-        "num_train_epochs": 1.0,
-        "optim": "sgd",
-    }
-    return FinetuneConfig(**{**plain, **changes})
-
-
-def plan_of(config: Any, count: int, **changes: Any) -> Plan:
-    steps = total_steps(config, count)
-    defaults = {"eval_steps": 1, "best": "skill", "greater_is_better": True, "rate": "samples", "amount": 4}
-    return Plan(steps=steps, epoch_steps=steps_an_epoch(config, count), **{**defaults, **changes})
-
-
-def no_watch(steps: int, done: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
-    return nullcontext(lambda event: None)
-
-
-class Shown(Silent):
-    """What a person sees of a training."""
-
-    def __init__(self, watch: Any = no_watch) -> None:
-        self.watch = watch
-        self.warned: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warned.append(message)
-
-    def training(self, total_steps: int, done: int) -> Any:
-        return self.watch(total_steps, done)
-
-
-def train(
-    run: RunDir,
-    objective: Fit,
-    *,
-    count: int = 8,
-    watch: Any = no_watch,
-    plan: Any = None,
-    ends: float | None = None,
-    **changes: Any,
-) -> tuple[Line, ObjectiveTrainer]:
-    config, data = settings(**changes), Numbers(count)
-    model = Line()
-    trainer = fit(
-        config,
-        run,
-        plan_of(config, count, **(plan or {})),
-        model=model,
-        objective=objective,
-        training=data,
-        validation=data if objective.scores else None,
-        command="finetune",
-        began=time.monotonic(),
-        ends=ends,
-        checkpoint=newest_checkpoint(run),
-        progress=Shown(watch),
-    )
-    return model, trainer
 
 
 def test_each_epoch_has_an_order_of_its_own_and_every_example(run: RunDir) -> None:
@@ -293,11 +154,6 @@ def test_patience_without_validation_is_refused(run: RunDir) -> None:
     config = settings()
     with pytest.raises(ConfigError, match="early_stopping_patience: there is no validation split"):
         make_arguments(config, run, plan_of(config, 8, patience=2), validated=False)
-
-
-def test_a_loss_that_is_no_number_ends_the_training(run: RunDir) -> None:
-    with pytest.raises(ModelError, match="the loss is nan at step 2"):
-        train(run, Fit(diverges_at=1), count=64)
 
 
 def test_every_event_is_recorded_and_told(run: RunDir) -> None:
