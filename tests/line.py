@@ -1,5 +1,6 @@
 """A training in miniature: one weight, numbers for examples, and an objective that notes what it is asked."""
 
+import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -102,22 +103,30 @@ def plan_of(config: Any, count: int, **changes: Any) -> Plan:
     return Plan(steps=steps, epoch_steps=steps_an_epoch(config, count), **{**defaults, **changes})
 
 
-def no_watch(steps: int, done: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
-    return nullcontext(lambda event: None)
-
-
 class Shown(Silent):
-    """What a person sees of a training."""
+    """A Progress that keeps warnings; ``heard`` is called with each event of a training."""
 
-    def __init__(self, watch: Any = no_watch) -> None:
-        self.watch = watch
+    def __init__(self, heard: Callable[[Mapping[str, Any]], None] = lambda event: None) -> None:
+        self.heard = heard
         self.warned: list[str] = []
 
     def warn(self, message: str) -> None:
         self.warned.append(message)
 
-    def training(self, total_steps: int, done: int) -> Any:
-        return self.watch(total_steps, done)
+    def training(
+        self, total_steps: int, done: int
+    ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+        return nullcontext(self.heard)
+
+
+def stopped_after(step: int) -> Shown:
+    """One that sends SIGTERM when the loss of a step is told: the training stops a step later."""
+
+    def heard(event: Mapping[str, Any]) -> None:
+        if event["step"] == step and "loss" in event:
+            signal.raise_signal(signal.SIGTERM)
+
+    return Shown(heard)
 
 
 def train(
@@ -125,12 +134,12 @@ def train(
     objective: Fit,
     *,
     count: int = 8,
-    watch: Any = no_watch,
+    shown: Shown | None = None,
     plan: Any = None,
     ends: float | None = None,
     **changes: Any,
 ) -> tuple[Line, ObjectiveTrainer]:
-    config, data = settings(**changes), Numbers(count)
+    config, data, shown = settings(**changes), Numbers(count), shown or Shown()
     model = Line()
     trainer = fit(
         config,
@@ -143,7 +152,7 @@ def train(
         command="finetune",
         began=time.monotonic(),
         ends=ends,
-        checkpoint=newest_checkpoint(run),
-        progress=Shown(watch),
+        checkpoint=newest_checkpoint(run, shown),
+        progress=shown,
     )
     return model, trainer

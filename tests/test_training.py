@@ -3,8 +3,7 @@
 import json
 import signal
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +25,7 @@ from llmctl.training import (
 from llmctl.training.checkpoints import step_of
 from llmctl.training.deadline import Deadline
 from tests import schedule_free
-from tests.line import Fit, Line, Numbers, plan_of, settings, train
+from tests.line import Fit, Line, Numbers, Shown, plan_of, settings, stopped_after, train
 
 # The order of examples
 
@@ -158,7 +157,7 @@ def test_patience_without_validation_is_refused(run: RunDir) -> None:
 
 def test_every_event_is_recorded_and_told(run: RunDir) -> None:
     told: list[Mapping[str, Any]] = []
-    train(run, Fit([0.5, 0.9]), watch=lambda steps, done: nullcontext(told.append))
+    train(run, Fit([0.5, 0.9]), shown=Shown(told.append))
     events = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     assert [event["step"] for event in events if "loss" in event] == [1, 2]
     assert [event["eval_skill"] for event in events if "eval_skill" in event] == [0.5, 0.9]
@@ -168,12 +167,9 @@ def test_every_event_is_recorded_and_told(run: RunDir) -> None:
 
 
 def test_a_signal_finishes_the_step_and_saves(run: RunDir) -> None:
-    def watch(steps: int, done: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
-        return nullcontext(lambda event: signal.raise_signal(signal.SIGTERM) if event["step"] == 2 else None)
-
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(StoppedError, match="stopped at step 3, checkpoint saved") as stopped:
-        train(run, Fit(), count=64, watch=watch)
+        train(run, Fit(), count=64, shown=stopped_after(2))
     assert stopped.value.exit_code == 128 + signal.SIGTERM
     assert stopped.value.hint == f"go on: llmctl finetune --resume {run.path}"
     assert (run.checkpoints / "checkpoint-3" / "trainer_state.json").is_file()
@@ -303,12 +299,8 @@ def test_schedule_free_goes_on_where_it_stopped(
     whole, _ = train(run, Fit(), count=32, **FREE)
     cut = RunDir(tmp_path / "cut")
     cut.path.mkdir()
-
-    def watch(steps: int, done: int) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
-        return nullcontext(lambda event: signal.raise_signal(signal.SIGTERM) if event["step"] == 7 else None)
-
     with pytest.raises(StoppedError, match="stopped at step 8"):
-        train(cut, Fit(), count=32, watch=watch, **FREE)
+        train(cut, Fit(), count=32, shown=stopped_after(7), **FREE)
     resumed, _ = train(cut, Fit(), count=32, **FREE)
     assert resumed.w.item() == whole.w.item()
 
