@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,45 @@ def test_the_recipe_and_environment_come_first(tmp_path: Path) -> None:
     assert sorted(path.name for path in run.path.iterdir()) == ["environment.json", "recipe.yaml"]
     assert run.command() == "pretrain"
     assert not run.finished
+
+
+def test_a_run_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("llmctl.disk.write_file", full)
+    with pytest.raises(RunError, match="No space left"):
+        make(tmp_path, "a", finished=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_process_that_was_killed_meanwhile_left_is_no_run_and_goes(tmp_path: Path) -> None:
+    for name in (".a.b3_x5y6z", ".a.b.b3_x5y6z"):  # of runs a and a.b
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.yaml").write_text("seed: 1\n")
+    assert runs.list_runs(tmp_path) == []
+    make(tmp_path, "a", finished=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.b.b3_x5y6z", "a"]
+
+
+def test_a_lock_ends_with_its_process_and_not_with_its_workers(tmp_path: Path) -> None:
+    run = make(tmp_path, "a", finished=False)
+    reader, writer = os.pipe()
+    with runs.locked(run):
+        worker = os.fork()
+        if not worker:
+            os.write(writer, b"here")
+            time.sleep(60)
+            os._exit(0)
+        os.read(reader, 4)
+        with pytest.raises(RunError, match="is being trained by another process"), runs.locked(run):
+            pass
+    try:
+        with runs.locked(run):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
 
 
 def test_a_used_directory_is_refused_and_left_alone(tmp_path: Path) -> None:

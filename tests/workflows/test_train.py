@@ -16,7 +16,7 @@ from llmctl.recipe import to_yaml
 from llmctl.workflows import pretrain
 from tests.workflows.conftest import Watched
 
-_KILLED_WHEN_IT_COMES_TO = """
+KILLED_WHEN_IT_COMES_TO = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from llmctl.config import PretrainConfig
 from llmctl.progress import SILENT
 from llmctl.recipe import resolve
 from llmctl.workflows import pretrain
-pytest.MonkeyPatch().setattr(sys.argv[1], lambda *given: os.kill(os.getpid(), signal.SIGKILL))
+pytest.MonkeyPatch().setattr(sys.argv[1], lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL))
 config = resolve(PretrainConfig, Path(sys.argv[2]), {})
 pretrain.run(replace(config, run_name="quick"), progress=SILENT)
 """
@@ -73,7 +73,7 @@ def test_a_run_that_is_killed_near_its_end_is_finished_or_can_be_resumed(
 ) -> None:
     recipe = places / "recipe.yaml"
     recipe.write_text(to_yaml(quick()))
-    command = [sys.executable, "-c", _KILLED_WHEN_IT_COMES_TO, step, str(recipe)]
+    command = [sys.executable, "-c", KILLED_WHEN_IT_COMES_TO, step, str(recipe)]
     process = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert process.returncode == -signal.SIGKILL, process.stderr
     run = runs.open_run("quick", places / "runs")
