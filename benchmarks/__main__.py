@@ -19,6 +19,7 @@ NAMES = (
     "training",
     "masked",
     "first_step",
+    "saving",
     "perplexity",
     "generation",
     "tinyshakespeare",

@@ -85,7 +85,8 @@ with tempfile.TemporaryDirectory() as folder:
         arguments = training.make_arguments(settings, RunDir(Path(folder)), plan, validated=False)
         prepare(model, settings)
         trainer = training.ObjectiveTrainer(
-            objective=objective, optim=settings.optim, model=model, args=arguments, validation=None,
+            objective=objective, optim=settings.optim, run=RunDir(Path(folder)), model=model, args=arguments,
+            validation=None,
             train_dataset=objective.training_set(documents), callbacks=[clock])
         trainer.data_collator = counted(trainer.data_collator)
     else:

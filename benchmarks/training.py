@@ -98,7 +98,8 @@ with tempfile.TemporaryDirectory() as folder:
         data = [{"input_ids": row[:-1].numpy(), "labels": row[1:].numpy()} for row in tokens]
         plan = training.Plan(steps, steps, "loss", False, "tokens", batch * block)
         arguments = training.make_arguments(settings, RunDir(Path(folder)), plan, validated=False)
-        trainer = training.ObjectiveTrainer(objective=CausalLM(settings, None), optim=settings.optim, model=model,
+        trainer = training.ObjectiveTrainer(objective=CausalLM(settings, None), optim=settings.optim,
+                                            run=RunDir(Path(folder)), model=model,
                                             args=arguments, train_dataset=data, validation=None, callbacks=[clock])
     else:
         arguments = TrainingArguments(folder, per_device_train_batch_size=batch, max_steps=steps, save_strategy="no",
