@@ -10,7 +10,6 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,11 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 from transformers.trainer import TRAINER_STATE_NAME
 
 from llmctl.objectives import Objective
-from llmctl.progress import SILENT, Progress, Silent
+from llmctl.progress import SILENT, Progress
 from llmctl.runs import RunDir
 from llmctl.training import checkpoints, muon
 from llmctl.training.arguments import LION, MUON
+from llmctl.training.evaluating import CutShortError, UntilStopped, undrawn
 from llmctl.training.finite import Finite, check_weights
 from llmctl.training.lion import Lion
 from llmctl.training.sampling import WithEpoch, order_of
@@ -74,7 +74,7 @@ class ObjectiveTrainer(Trainer):
         # Trainer's own rotation would go by time, and remove the last checkpoint before the run is finished.
         self.save_total_limit, self.args.save_total_limit = self.args.save_total_limit, None
         self._evaluated = True  # no evaluation is left undone
-        self._evaluating: Progress = _UntilStopped(stopped)
+        self._evaluating: Progress = UntilStopped(stopped)
         self._staging: Path | None = None
         self._clipped: list[torch.Tensor] = []
         self._left_out = 0
@@ -192,6 +192,7 @@ class ObjectiveTrainer(Trainer):
             logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step - self._left_out, 1)
         super().log(logs, start_time)
 
+    @undrawn()
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
@@ -217,7 +218,7 @@ class ObjectiveTrainer(Trainer):
         """As Trainer's; an evaluation that a signal cut short is made up for when the run goes on."""
         try:
             super()._maybe_log_save_evaluate(*args, **kwargs)
-        except _CutShortError:
+        except CutShortError:
             self._evaluated = False
             self._save_checkpoint(self.model_wrapped, None)
             self.control.should_training_stop = True
@@ -305,7 +306,7 @@ class ObjectiveTrainer(Trainer):
         """The weights to be judged are those of the checkpoint that is there."""
         try:
             better = self._determine_best_metric(self._evaluate(None, None), None)
-        except _CutShortError:
+        except CutShortError:
             self.control.should_training_stop = True
             return
         if better:
@@ -343,21 +344,3 @@ class ObjectiveTrainer(Trainer):
         """Schedule-Free trains other weights than those to be judged and kept; each step of training switches back."""
         if hasattr(self.optimizer, "eval"):
             self.optimizer.eval()
-
-
-class _CutShortError(Exception):
-    """A signal came while the model was evaluated."""
-
-
-class _UntilStopped(Silent):
-    """Tells nobody anything, and ends the work at hand when it is to stop."""
-
-    def __init__(self, stopped: Callable[[], bool]) -> None:
-        self.stopped = stopped
-
-    def bar(self, description: str, total: int | None, unit: str) -> Any:
-        def advance(count: int) -> None:
-            if self.stopped():
-                raise _CutShortError
-
-        return nullcontext(advance)
