@@ -1,19 +1,22 @@
 """What files were when they were written: ``manifest.json`` has the size and SHA-256 of each, and of itself."""
 
+import errno
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from llmctl import disk
 
 NAME = "manifest.json"
-_THREADS = 4  # hashing and flushing leave Python alone
+_THREADS = 16  # hashing and flushing leave Python alone, and some only wait for the disk
+_AT_A_TIME = 1 << 20  # bytes
 
 
 def seal(folder: Path, files: Iterable[Path] | None = None, **facts: Any) -> None:
-    """Flush the files of ``folder`` to disk and write its manifest, flushed too.
+    """Flush the files of ``folder`` to disk, read them back, and write its manifest, flushed too.
 
     Args:
         folder: where ``manifest.json`` is put.
@@ -21,10 +24,15 @@ def seal(folder: Path, files: Iterable[Path] | None = None, **facts: Any) -> Non
         facts: what else the manifest says; must be JSON.
 
     Raises:
-        OSError: something cannot be read or written.
+        OSError: something cannot be read or written, or is not on the disk as it was written.
     """
     chosen = sorted(_all_files(folder) if files is None else files)
-    hashes = _in_threads(_flush_and_hash, chosen)
+    # The hashes are of what the system holds in memory or has read again from the disk: that is the same where the
+    # files read back right, and takes half the time of one after the other.
+    with _threads() as pool:
+        read_back = pool.map(_flush_and_read_back, chosen)
+        hashes = list(pool.map(_hash, chosen))
+        list(read_back)
     content: dict[str, Any] = {
         **facts,
         "files": {
@@ -67,15 +75,15 @@ def damage(folder: Path) -> list[str]:
         files = read(folder)["files"]
     except ValueError as error:
         return [str(error)]
-    found = _in_threads(lambda name: _damage_of(folder, name, files[name]), files)
+    with _threads() as pool:
+        found = list(pool.map(lambda name: _damage_of(folder, name, files[name]), files))
     return [line for line in found if line]
 
 
-def _in_threads(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+def _threads() -> Any:
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(work, items))
+    return ThreadPoolExecutor(_THREADS)
 
 
 def _damage_of(folder: Path, name: str, said: Mapping[str, Any]) -> str | None:
@@ -112,11 +120,22 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flush_and_hash(path: Path) -> str:
-    """Also has the system forget what it holds of the file, so that who reads it next reads the disk."""
+def _flush_and_read_back(path: Path) -> None:
+    before = _checksum(path)
     disk.flush_file(path)
-    found = _hash(path)
-    if hasattr(os, "posix_fadvise"):
+    if hasattr(
+        os, "posix_fadvise"
+    ):  # the system forgets what it holds of the file: the next to read reads the disk
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if _checksum(path) != before:
+        raise OSError(errno.EIO, f"{path.name} is not on the disk as it was written", str(path))
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32: enough against accidents, and four times as fast as SHA-256."""
+    found, buffer = 0, bytearray(_AT_A_TIME)
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            found = zlib.crc32(memoryview(buffer)[:size], found)
     return found

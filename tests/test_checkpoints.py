@@ -19,7 +19,7 @@ from llmctl.errors import RunError
 from llmctl.runs import RunDir
 from llmctl.training import CheckpointError, StoppedError, check_space, clean_up, newest_checkpoint
 from llmctl.training.checkpoints import all_of, path_of, step_of
-from tests.damage import DAMAGES, a_hole, missing
+from tests.damage import DAMAGES, a_hole, missing, one_bit_flipped
 from tests.line import Fit, Line, Shown, settings, stopped_after, train
 
 
@@ -199,15 +199,13 @@ def test_a_save_that_fails_leaves_the_ones_before_it(
 
 
 def test_what_reads_back_otherwise_is_no_checkpoint(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    seal = manifest.seal
+    def flushed(path: Path) -> None:
+        if path.name == "model.safetensors":
+            one_bit_flipped(path)
 
-    def sealed(folder: Path, *given: Any, **facts: Any) -> None:
-        seal(folder, *given, **facts)
-        a_hole(folder / "model.safetensors")
-
-    monkeypatch.setattr("llmctl.manifest.seal", sealed)
+    monkeypatch.setattr("llmctl.disk.flush_file", flushed)
     with pytest.raises(
-        CheckpointError, match=r"cannot save step 2: read back, model\.safetensors is not as it"
+        CheckpointError, match=r"step 2: model\.safetensors is not on the disk as it was written"
     ):
         train(run, Fit(), count=64, save_steps=2)
     assert list(run.checkpoints.iterdir()) == []
