@@ -1,6 +1,6 @@
 """kill -9 at any instant: the run goes on by itself, and is the run that was never killed, to the last bit.
 
-``pytest -m soak tests/soak/test_kills.py`` takes some twenty minutes; a few cases are in every run of the tests.
+``pytest -m soak tests/soak/test_kills.py`` takes some forty minutes; a few cases are in every run of the tests.
 """
 
 import random
