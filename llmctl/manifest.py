@@ -27,12 +27,14 @@ def seal(folder: Path, files: Iterable[Path] | None = None, **facts: Any) -> Non
         OSError: something cannot be read or written, or is not on the disk as it was written.
     """
     chosen = sorted(_all_files(folder) if files is None else files)
-    # The hashes are of what the system holds in memory or has read again from the disk: that is the same where the
-    # files read back right, and takes half the time of one after the other.
+    # Each waits for another part of the machine. The hashes are of what the system holds in memory or has read again
+    # from the disk, which is the same where the files read back right.
     with _threads() as pool:
-        read_back = pool.map(_flush_and_read_back, chosen)
-        hashes = list(pool.map(_hash, chosen))
-        list(read_back)
+        flushed = [pool.submit(disk.flush_file, path) for path in chosen]
+        before, hashes = pool.map(_checksum, chosen), pool.map(_hash, chosen)
+        checks = [pool.submit(_read_back, *each) for each in zip(chosen, before, flushed, strict=True)]
+        for check in checks:
+            check.result()
     content: dict[str, Any] = {
         **facts,
         "files": {
@@ -120,9 +122,8 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flush_and_read_back(path: Path) -> None:
-    before = _checksum(path)
-    disk.flush_file(path)
+def _read_back(path: Path, before: int, flushed: Any) -> None:
+    flushed.result()
     if hasattr(
         os, "posix_fadvise"
     ):  # the system forgets what it holds of the file: the next to read reads the disk
