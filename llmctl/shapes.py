@@ -51,7 +51,17 @@ _HEADLESS = frozenset(["mamba", "falcon_mamba", "rwkv"])
 # rate than those of the families that normalise before (arXiv:2002.04745).
 POST_NORM = frozenset(
     [
-        *("albert", "bart", "bert", "camembert", "convbert", "deberta", "deberta-v2", "distilbert", "electra"),
+        *(
+            "albert",
+            "bart",
+            "bert",
+            "camembert",
+            "convbert",
+            "deberta",
+            "deberta-v2",
+            "distilbert",
+            "electra",
+        ),
         *("ernie", "longformer", "marian", "mobilebert", "roberta", "squeezebert", "xlm-roberta"),
     ]
 )
