@@ -126,7 +126,7 @@ def _read_back(path: Path, before: int, flushed: Any) -> None:
     flushed.result()
     if hasattr(
         os, "posix_fadvise"
-    ):  # the system forgets what it holds of the file: the next to read reads the disk
+    ):  # the system forgets what it holds of the file: who reads next reads the disk
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     if _checksum(path) != before:

@@ -110,8 +110,12 @@ class RunDir:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end: the manifest is written last of all."""
-        return self.has_model and (self.path / manifest.NAME).is_file()
+        """Whether the run came to its end: the manifest is written last of all, before the checkpoints go.
+
+        A model without either is kept: there is nothing that it could be made of again.
+        """
+        sealed = (self.path / manifest.NAME).is_file()
+        return self.has_model and (sealed or not self.all_checkpoints())
 
     def all_checkpoints(self) -> list[Path]:
         """The checkpoints, damaged ones too, the newest first."""

@@ -185,3 +185,12 @@ def test_a_path_from_here_is_no_name_of_a_run(tmp_path: Path, monkeypatch: pytes
     assert runs.find("x", tmp_path / "runs") == run
     assert runs.find("./x", tmp_path / "runs") is None
     assert runs.find("./runs/x", tmp_path / "runs")
+
+
+def test_a_model_that_nothing_could_be_made_of_again_is_finished(tmp_path: Path) -> None:
+    """A manifest that somebody removed must not let a resumed run throw the model away."""
+    run = make(tmp_path, "a", finished=True)
+    (run.path / "manifest.json").unlink()
+    assert run.finished
+    (run.checkpoints / "checkpoint-5").mkdir(parents=True)
+    assert not run.finished

@@ -16,7 +16,7 @@ import numpy as np
 
 from llmctl.data.documents import Documents
 from llmctl.data.encode import Encoder
-from llmctl.disk import write_file
+from llmctl.disk import flush_directory, write_file
 from llmctl.errors import DataError, ModelError
 from llmctl.progress import Progress, many
 
@@ -241,7 +241,7 @@ def _write_files(documents: Documents, encoder: Encoder, staged: Path, progress:
 
 def _publish(staged: Path, place: Path) -> None:
     """Move the complete entry to its place; one that another process put there meanwhile is as good."""
-    _sync(staged)
+    flush_directory(staged)
     if place.exists() and _read(place) is None:
         os.rename(place, staged / "damaged")
     try:
@@ -250,15 +250,7 @@ def _publish(staged: Path, place: Path) -> None:
         if _read(place) is None:
             raise
     shutil.rmtree(place / "damaged", ignore_errors=True)
-    _sync(place.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    flush_directory(place.parent)
 
 
 def _sweep(folder: Path) -> None:

@@ -24,10 +24,8 @@ from llmctl.training.plan import Plan
 from llmctl.training.streaming import STATE, Reached, Stream
 from llmctl.training.trainer import ObjectiveTrainer
 
-_NO_MEMORY = (
-    "can't allocate memory",
-    "out of memory",
-)  # torch says RuntimeError where it is no accelerator's
+# torch says RuntimeError where it is no accelerator's
+_NO_MEMORY = ("can't allocate memory", "out of memory")
 
 
 class OutOfMemoryError(ModelError):
