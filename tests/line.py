@@ -13,7 +13,14 @@ import torch
 from llmctl.config import FinetuneConfig
 from llmctl.progress import Silent
 from llmctl.runs import RunDir
-from llmctl.training import ObjectiveTrainer, Plan, fit, newest_checkpoint, steps_an_epoch, total_steps
+from llmctl.training import (
+    ObjectiveTrainer,
+    Plan,
+    fit,
+    newest_checkpoint,
+    steps_an_epoch,
+    total_steps,
+)
 
 IGNORED = -100
 
@@ -152,7 +159,7 @@ def train(
         command="finetune",
         began=time.monotonic(),
         ends=ends,
-        checkpoint=newest_checkpoint(run, shown),
+        checkpoint=newest_checkpoint(run),
         progress=shown,
     )
     return model, trainer

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import stat
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,14 @@ from safetensors.torch import load_file
 from llmctl import manifest
 from llmctl.errors import RunError
 from llmctl.runs import RunDir
-from llmctl.training import CheckpointError, StoppedError, check_space, clean_up, newest_checkpoint
+from llmctl.training import (
+    CheckpointError,
+    StoppedError,
+    check_space,
+    clean_up,
+    newest_checkpoint,
+    set_aside_damaged,
+)
 from llmctl.training.checkpoints import all_of, path_of, step_of
 from tests.damage import DAMAGES, a_hole, missing, one_bit_flipped
 from tests.line import Fit, Line, Shown, settings, stopped_after, train
@@ -75,9 +83,11 @@ def test_a_damaged_one_is_passed_over_and_told(saved: RunDir, tmp_path: Path, da
         copy = RunDir(Path(shutil.copytree(saved.path, tmp_path / f"copy-{name}")))
         damaged(path_of(copy, 6) / name)
         shown = Shown()
-        found = newest_checkpoint(copy, shown)
+        set_aside_damaged(copy, shown)
+        found = newest_checkpoint(copy)
         assert found
         assert found.step == 4
+        assert steps_kept(copy) == [4, 2]
         [told] = shown.warned
         assert told.startswith(f"{path_of(copy, 6)} is damaged and passed over: {name} ")
 
@@ -199,11 +209,15 @@ def test_a_save_that_fails_leaves_the_ones_before_it(
 
 
 def test_what_reads_back_otherwise_is_no_checkpoint(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    def flushed(path: Path) -> None:
-        if path.name == "model.safetensors":
-            one_bit_flipped(path)
+    read, times = manifest._checksum, Counter[str]()
 
-    monkeypatch.setattr("llmctl.disk.flush_file", flushed)
+    def spoiled(path: Path) -> int:
+        times[path.name] += 1
+        if path.name == "model.safetensors" and times[path.name] == 2:
+            one_bit_flipped(path)
+        return read(path)
+
+    monkeypatch.setattr(manifest, "_checksum", spoiled)
     with pytest.raises(
         CheckpointError, match=r"step 2: model\.safetensors is not on the disk as it was written"
     ):

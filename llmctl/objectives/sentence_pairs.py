@@ -143,7 +143,8 @@ class SentencePairs(MaskedLM):
             f"objective {self.config.objective} needs documents of two sentences or more"
             f"{'' if self.swapped else ', two at least'}; "
             f"{passages.num_documents:,} of {len(features.ends):,} are such",
-            hint="--objective mlm, or text whose documents are longer (--sample-by document)",
+            hint="--objective mlm, or other documents: --sample-by paragraph makes several of a long text, "
+            "--sample-by document longer ones",
         )
 
     def collate(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

@@ -19,6 +19,14 @@ LION = "lion"
 _OURS = ("time_limit", "num_decay_steps", "min_lr_rate", "lr_power", "on_nonfinite", "auto_batch_size")
 
 
+def _eval_steps(config: Training, plan: Plan) -> int:
+    """The plan's, or the nearest to it of which a whole number fits between two saves that are asked for."""
+    if not config.save_steps:
+        return plan.eval_steps
+    fitting = (steps for steps in range(1, config.save_steps + 1) if config.save_steps % steps == 0)
+    return min(fitting, key=lambda steps: max(steps / plan.eval_steps, plan.eval_steps / steps))
+
+
 def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool) -> TrainingArguments:
     """The ``TrainingArguments`` of a run: the config's own words, and what follows from them.
 
@@ -38,7 +46,7 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
     if config.optim in (MUON, LION):
         given["optim"] = "adamw_torch_fused"  # with Muon the rule of the weights that are no matrices
     given["report_to"] = list(config.report_to) or "none"
-    given.setdefault("eval_steps", plan.eval_steps)
+    given.setdefault("eval_steps", _eval_steps(config, plan))
     given.setdefault("save_steps", given["eval_steps"])
     given.setdefault("logging_steps", max(1, plan.steps // LOGS_A_RUN))
     given |= schedule_settings(config, plan.steps)

@@ -25,6 +25,7 @@ from llmctl.runs import RunDir
 
 _PREFIX = runs.CHECKPOINT
 _STAGING = ".saving-"
+_DAMAGED = "damaged-"
 _BYTES_PER_STATE = 4  # optimisers keep float32
 
 
@@ -161,11 +162,20 @@ def check_space(config: Training, run: RunDir, model: Any, progress: Progress) -
         )
 
 
-def newest(run: RunDir, progress: Progress = SILENT) -> Checkpoint | None:
-    """The newest checkpoint that is as it was written; those that are not are told and passed over."""
+def set_aside_damaged(run: RunDir, progress: Progress) -> None:
+    """Give damaged checkpoints a name of their own, so that they take the place of no good one, and tell it."""
     for path in all_of(run):
         if found := manifest.damage(path):
-            progress.warn(f"{path} is damaged and passed over: {found[0]}")
+            aside = path.with_name(f"{_DAMAGED}{path.name}")
+            progress.warn(f"{path} is damaged and passed over: {found[0]}; it is {aside.name} now")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+
+
+def newest(run: RunDir) -> Checkpoint | None:
+    """The newest checkpoint that is as it was written."""
+    for path in all_of(run):
+        if manifest.damage(path):
             continue
         said = manifest.read(path)
         return Checkpoint(path, step_of(path), said["world_size"], said["versions"], said["metrics_bytes"])
@@ -181,9 +191,9 @@ def settle_best(run: RunDir, state: TrainerState, progress: Progress = SILENT) -
         return
     best = path_of(run, state.best_global_step)
     if found := manifest.damage(best):
+        what = f"is damaged: {found[0]}" if best.exists() else "is not there any more"
         progress.warn(
-            f"{best}, the best model so far, is damaged: {found[0]}; the best of the steps that are left is kept, "
-            "or the last model"
+            f"{best}, the best model so far, {what}; the best of the steps that are left is kept, or the last model"
         )
         state.best_metric = state.best_global_step = state.best_model_checkpoint = None
     else:
@@ -197,7 +207,7 @@ def remove_all(run: RunDir) -> int:
         How many bytes that freed.
     """
     freed = 0
-    for checkpoint in all_of(run):
+    for checkpoint in (*all_of(run), *run.checkpoints.glob(f"{_DAMAGED}*")):
         freed += sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
         shutil.rmtree(checkpoint, ignore_errors=True)
     with suppress(OSError):  # not empty

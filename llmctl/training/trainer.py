@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer
 from transformers.trainer import TRAINER_STATE_NAME
@@ -31,6 +32,7 @@ from llmctl.training.streaming import STATE as STREAM_STATE
 from llmctl.training.streaming import Stream
 
 _STATE = "llmctl_state.json"
+_ASKED = ("initial_lr", "weight_decay", "betas", "eps", "momentum")  # of an optimiser's groups
 
 
 class ObjectiveTrainer(Trainer):
@@ -272,6 +274,20 @@ class ObjectiveTrainer(Trainer):
             self.state.compute_steps(self.args, args[0])  # when to save may be other than before
             self._read_state(Path(args[3]))
         return found
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """As Trainer's, but what is asked for now holds: ``--allow-changes`` may name what the checkpoint has else."""
+        asked = [{key: group[key] for key in _ASKED if key in group} for group in self.optimizer.param_groups]
+        rates = list(getattr(self.lr_scheduler, "base_lrs", ()))
+        super()._load_optimizer_and_scheduler(checkpoint)
+        for group, settings in zip(self.optimizer.param_groups, asked, strict=True):
+            group.update(settings)
+        if isinstance(self.lr_scheduler, LambdaLR) and self.lr_scheduler.base_lrs != rates:
+            self.lr_scheduler.base_lrs = rates
+            shares = [share(self.lr_scheduler.last_epoch) for share in self.lr_scheduler.lr_lambdas]
+            for group, rate, share in zip(self.optimizer.param_groups, rates, shares, strict=True):
+                group["lr"] = rate * share
+            self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def _read_state(self, checkpoint: Path) -> None:
         """What Trainer does not restore; it zeroes some of it until the first step, so :meth:`_run_epoch` sets that."""

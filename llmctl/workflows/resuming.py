@@ -62,6 +62,11 @@ def find(command: str, config: Any) -> RunDir | None:
         raise ConfigError("--find-learning-rate tries a new model: leave out --resume")
     root = runs.runs_dir(config.runs_dir)
     if config.resume != AUTO:
+        if config.run_name:
+            raise ConfigError(
+                f"--resume {config.resume} goes on with that run: it keeps its name",
+                hint="leave out --run-name",
+            )
         run = runs.open_run(config.resume, root)
     elif not config.run_name:
         raise ConfigError("--resume auto: which run?", hint="name it: --run-name NAME")
@@ -76,7 +81,11 @@ def find(command: str, config: Any) -> RunDir | None:
         )
     if run.finished:
         if config.resume == AUTO:
-            raise AlreadyFinishedError(f"run {run.path} is finished: there is nothing to do")
+            other = [
+                name for name in _changes(config, resolve(type(config), run.recipe, {})) if name not in _SAFE
+            ]
+            told = f" ({', '.join(other)} asked for here is not what it was trained with)" if other else ""
+            raise AlreadyFinishedError(f"run {run.path} is finished: there is nothing to do{told}")
         raise RunError(
             f"run {run.name} is finished: there is nothing to resume", hint=f"llmctl eval {run.path}"
         )
@@ -139,21 +148,26 @@ def _check(changes: Mapping[str, tuple[Any, Any]], config: Any, run: RunDir) -> 
 
 
 def check_data(
-    resumed: Resumed, described: Mapping[str, Mapping[str, Any]], allowed: tuple[str, ...]
+    resumed: Resumed,
+    described: Mapping[str, Mapping[str, Any]],
+    allowed: tuple[str, ...],
+    progress: Progress,
 ) -> None:
-    """Hold the data to that which the run began with.
+    """Hold the data to that which the run began with; tell what is other where that is allowed.
 
     Raises:
         DataError: it is another, and ``--allow-changes data`` was not said.
     """
-    if _DATA in allowed or _DATA in resumed.changes:
-        return
     before = resumed.run.read_environment().get("data", {})
     for name in sorted({*before, *described}):
         then, now = before.get(name, {}), described.get(name, {})
         if then.get("fingerprint") != now.get("fingerprint"):
+            what = f"{now.get('name', name)} is not what run {resumed.run.name} began with: {_difference(then, now)}"
+            if _DATA in allowed or _DATA in resumed.changes:
+                progress.note(what)
+                continue
             raise DataError(
-                f"{now.get('name', name)} is not what run {resumed.run.name} began with: {_difference(then, now)}",
+                what,
                 hint="put it back, or --allow-changes data: the run then goes on with what is there now",
             )
 
@@ -182,6 +196,11 @@ def go_on_from(resumed: Resumed, checkpoint: Any, world_size: int, progress: Pro
         world_size: processes that go on.
     """
     step = checkpoint.step if checkpoint else 0
+    if (asked := resumed.changes.get("max_steps", (0, None))[1]) is not None and asked < step:
+        raise ConfigError(
+            f"max_steps {asked:,}: run {resumed.run.name} is at step {step:,} already",
+            hint=f"{step + 1:,} or more",
+        )
     place = f"goes on from {checkpoint.path}" if checkpoint else "has no checkpoint: it begins anew"
     progress.note(f"{resumed.run.name} {place}")
     resumed.run.forget_events(checkpoint.metrics_bytes if checkpoint else 0)

@@ -166,4 +166,5 @@ def tell_seen(stream: "Stream", lost: Collection[str], progress: Progress) -> No
     for line in list(lost)[:NOTES_TOLD]:
         progress.warn(line)
     bad = f"; {many(len(lost), 'bad shard')} skipped" if lost else ""
-    progress.note(f"seen of the stream: {many(stream.num_tokens, 'token')}, {stream.passes:.2f} passes{bad}")
+    passes = many(int(stream.passes), "whole pass", "whole passes")
+    progress.note(f"seen of the stream: {many(stream.num_tokens, 'token')}, {passes}{bad}")

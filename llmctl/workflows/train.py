@@ -188,7 +188,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
         config, splits = load(stage, config, progress)
         described = {name: split.describe() for name, split in splits.items()}
         if resumed:
-            resuming.check_data(resumed, described, config.allow_changes)
+            resuming.check_data(resumed, described, config.allow_changes, progress)
         from llmctl import training  # noqa: F401  # seconds, in which an interruption should find no run yet
 
         run_dir = resumed.run if resumed else _create_run(stage, config, described)
@@ -216,7 +216,8 @@ def _train(
     new = resumed is None
     with _removed_unless_it_ends_well(run_dir) if new else nullcontext():
         training.clean_up(run_dir)
-        checkpoint = training.newest_checkpoint(run_dir, progress)
+        training.set_aside_damaged(run_dir, progress)
+        checkpoint = training.newest_checkpoint(run_dir)
         if resumed:
             resuming.go_on_from(resumed, checkpoint, training.num_processes(), progress)
         config, ready = _prepare(stage, config, run_dir, splits, progress)
@@ -242,7 +243,7 @@ def _train(
             config = _with_smaller_batches(config, error, progress)
             del ready
         training.free_memory()  # only now does nothing hold the model any more
-        checkpoint = training.newest_checkpoint(run_dir, progress)
+        checkpoint = training.newest_checkpoint(run_dir)
         run_dir.forget_events(checkpoint.metrics_bytes if checkpoint else 0)
         config, ready = _prepare(stage, config, run_dir, splits, progress)
     model = trainer.accelerator.unwrap_model(trainer.model)

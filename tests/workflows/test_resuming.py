@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from llmctl import runs
 from llmctl.config import PretrainConfig
@@ -136,6 +137,61 @@ def test_damage_costs_steps_and_no_bit(quick: Any, places: Path, cut: RunDir, na
     assert "checkpoint-7 is damaged and passed over: " + name in watched.all()
     assert "goes on from " + str(cut.checkpoints / "checkpoint-5") in watched.all()
     assert outcome(cut) == outcome(run_of(places, "whole"))
+
+
+def test_a_session_that_does_not_come_as_far_as_the_damage_keeps_what_it_saved(
+    quick: Any, places: Path
+) -> None:
+    cut = run_of(places, "cut")
+    with pytest.raises(StoppedError, match="stopped at step 9"):
+        pretrain.run(quick(run_name="cut"), progress=interrupted_at(8))
+    one_bit_flipped(cut.checkpoints / "checkpoint-9" / "optimizer.pt")
+    with pytest.raises(StoppedError, match="stopped at step 7, checkpoint saved"):
+        pretrain.run(PretrainConfig(resume="cut"), progress=interrupted_at(6))
+    assert sorted(path.name for path in cut.checkpoints.iterdir()) == [
+        "checkpoint-5",
+        "checkpoint-7",
+        "damaged-checkpoint-9",
+    ]
+    watched = Watched()
+    pretrain.run(PretrainConfig(resume="cut"), progress=watched)
+    assert "goes on from " + str(cut.checkpoints / "checkpoint-7") in watched.all()
+    assert not cut.checkpoints.exists()
+
+
+@pytest.mark.parametrize("optim", ["muon", "adamw_torch_fused"])
+def test_a_change_that_is_allowed_counts_from_the_first_step_on(quick: Any, places: Path, optim: str) -> None:
+    plan = {"learning_rate": 1e-2, "lr_scheduler_type": "linear", "warmup_steps": 0.0, "optim": optim}
+    with pytest.raises(StoppedError):
+        pretrain.run(quick(logging_steps=1, **plan), progress=interrupted_at(5))
+    allowed = ("learning_rate", "weight_decay")
+    pretrain.run(
+        PretrainConfig(
+            resume="quick", learning_rate=1e-4, weight_decay=0.3, allow_changes=allowed, keep_checkpoints=True
+        ),
+        progress=Watched(),
+    )
+    run = run_of(places, "quick")
+    rates = {event["step"]: event["learning_rate"] for event in run.events() if "learning_rate" in event}
+    assert [rates[step] for step in (4, 5)] == pytest.approx([1e-2 * 0.7, 1e-2 * 0.6])
+    assert [rates[step] for step in (6, 7, 10)] == pytest.approx([1e-4 * 0.5, 1e-4 * 0.4, 1e-4 * 0.1])
+    state = torch.load(run.checkpoints / "checkpoint-10" / "optimizer.pt", weights_only=True)
+    assert {group["weight_decay"] for group in state["param_groups"]} == {0.3, 0.0}
+
+
+def test_a_run_cannot_end_before_the_step_that_it_is_at(cut: RunDir) -> None:
+    recipe = cut.recipe.read_text()
+    with pytest.raises(ConfigError, match="max_steps 3: run cut is at step 7 already"):
+        pretrain.run(
+            PretrainConfig(resume="cut", max_steps=3, allow_changes=("max_steps",)), progress=Watched()
+        )
+    assert cut.recipe.read_text() == recipe
+
+
+def test_saves_alone_decide_when_it_is_evaluated(quick: Any, places: Path) -> None:
+    pretrain.run(quick(eval_steps=None, save_steps=3, keep_checkpoints=True), progress=Watched())
+    scored = [event["step"] for event in run_of(places, "quick").events() if "eval_loss" in event]
+    assert scored[:3] == [3, 6, 9]
 
 
 def test_when_all_are_damaged_it_begins_anew(quick: Any, places: Path, cut: RunDir) -> None:
