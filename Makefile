@@ -13,7 +13,7 @@ help:  ## show this list
 install: $(VENV)/.installed  ## llmctl and what it needs, into .venv
 	@echo "llmctl is at $(BIN)/llmctl; 'source $(BIN)/activate' puts it on your PATH"
 
-demo: install  ## train a tokenizer and a small model on built-in stories, judge it, let it tell one
+demo: install  ## a small model learns built-in stories and tells one; a small BERT reads reviews and judges them
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/demo.sh "$(RUNS)"
 
 test: $(VENV)/.developed  ## the tests (LLMCTL_REAL_DATA=FOLDER adds those on real data)

@@ -25,6 +25,6 @@ llmctl finetune --task classification --data builtin:reviews --model "reader-$ti
   --run-name "critic-$time" --quiet
 echo
 echo "== 6 of 6: what it says of a new one"
-llmctl predict "Not bad at all, though the ending was weak." --model "critic-$time"
+llmctl predict "Everyone says that the plot is dull. I say that it is wonderful." --model "critic-$time"
 echo
 echo "More: llmctl generate \"Once upon a time\"   (in this shell: .venv/bin/llmctl)"
