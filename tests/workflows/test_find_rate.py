@@ -58,5 +58,5 @@ def test_fine_tuning_has_it_too(tune: Any, places: Path) -> None:
 
 
 def test_a_run_that_is_resumed_is_not_tested(quick: Any, places: Path) -> None:
-    with pytest.raises(ConfigError, match="find_learning_rate cannot be changed"):
+    with pytest.raises(ConfigError, match="--find-learning-rate tries a new model"):
         pretrain.check(PretrainConfig(resume="x", find_learning_rate=True))

@@ -42,7 +42,7 @@ def test_a_run_holds_all_that_it_should(tune: Any, places: Path, watched: Watche
     run = runs.open_run("tuned", places / "runs")
     assert {path.name for path in run.path.iterdir()} == {
         *("recipe.yaml", "environment.json", "metrics.jsonl", "model", "tokenizer"),
-        *("eval", "README.md"),
+        *("eval", "README.md", "manifest.json"),
     }
     kept = resolve(FinetuneConfig, run.recipe, {})
     assert replace(kept, bf16=None, tf32=None, torch_compile=None) == tune(
@@ -375,7 +375,7 @@ def test_a_used_run_directory_is_refused(tune: Any, watched: Watched) -> None:
     finetune.run(tune(max_steps=1), progress=watched)
     with pytest.raises(RunError, match="run directory in use"):
         finetune.run(tune(), progress=watched)
-    with pytest.raises(ConfigError, match="seed cannot be changed"):
+    with pytest.raises(RunError, match="is finished"):
         finetune.check(FinetuneConfig(resume="tuned", seed=3))
 
 
