@@ -1,5 +1,6 @@
 """Documents to tokens with the Rust tokenizer itself: in pieces, in batches, in order."""
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice, pairwise
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 # Measured: shorter and longer pieces are both slower, and so are batches that outgrow the processor's cache.
 _CHARS_A_PIECE = 4_000
 _CHARS_A_BATCH = 256_000
+
+# Enough that the tokenizer's threads have work while a batch is written down.
+_BATCHES_AHEAD = 2
 
 # What shows whether a tokenizer's tokens reach over the places where documents are cut.
 _SAMPLE = (
@@ -91,7 +95,7 @@ class Encoder:
     def batches(
         self, pieces: Iterator[Piece], *, begins: bool = True, documents: int | None = None
     ) -> Iterator[Batch]:
-        """The pieces' tokens, in order; one batch is tokenised while the one before is handed out.
+        """The pieces' tokens, in order; the next ones are tokenised while one is handed out.
 
         Args:
             begins: whether the first piece begins a document.
@@ -123,13 +127,14 @@ class Encoder:
             return self.backend.encode_batch_fast([piece.text for piece in batch], add_special_tokens=False)
 
         with ThreadPoolExecutor(1) as pool:
-            ahead: tuple[list[Piece], Future[list[Encoding]]] | None = None
+            ahead: deque[tuple[list[Piece], Future[list[Encoding]]]] = deque()
             for batch in batches:
-                behind, ahead = ahead, (batch, pool.submit(encode, batch))
-                if behind is not None:
-                    yield behind[0], behind[1].result()
-            if ahead is not None:
-                yield ahead[0], ahead[1].result()
+                ahead.append((batch, pool.submit(encode, batch)))
+                if len(ahead) > _BATCHES_AHEAD:
+                    behind, encodings = ahead.popleft()
+                    yield behind, encodings.result()
+            for behind, encodings in ahead:
+                yield behind, encodings.result()
 
 
 def unbounded(backend: "Tokenizer") -> "Tokenizer":
