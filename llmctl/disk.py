@@ -57,6 +57,13 @@ def flush_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def forget_file(path: Path) -> None:
+    """Have the system forget what it holds of a flushed file in memory: who reads it next reads the disk."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def flush_directory(path: Path) -> None:
     """Have the names in a directory outlive a loss of power, where the system can do that."""
     with contextlib.suppress(PermissionError):  # Windows opens no directories

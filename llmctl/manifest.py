@@ -1,9 +1,6 @@
 """What files were when they were written: ``manifest.json`` has the size and SHA-256 of each, and of itself."""
 
-import errno
 import json
-import os
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +9,10 @@ from llmctl import disk
 
 NAME = "manifest.json"
 _THREADS = 16  # hashing and flushing leave Python alone, and some only wait for the disk
-_AT_A_TIME = 1 << 20  # bytes
 
 
 def seal(folder: Path, files: Iterable[Path] | None = None, **facts: Any) -> None:
-    """Flush the files of ``folder`` to disk, read them back, and write its manifest, flushed too.
+    """Flush the files of ``folder`` to disk, and write its manifest, flushed too.
 
     Args:
         folder: where ``manifest.json`` is put.
@@ -24,17 +20,12 @@ def seal(folder: Path, files: Iterable[Path] | None = None, **facts: Any) -> Non
         facts: what else the manifest says; must be JSON.
 
     Raises:
-        OSError: something cannot be read or written, or is not on the disk as it was written.
+        OSError: something cannot be read or written.
     """
     chosen = sorted(_all_files(folder) if files is None else files)
-    # Each waits for another part of the machine. The hashes are of what the system holds in memory or has read again
-    # from the disk, which is the same where the files read back right.
-    with _threads() as pool:
-        flushed = [pool.submit(disk.flush_file, path) for path in chosen]
-        before, hashes = pool.map(_checksum, chosen), pool.map(_hash, chosen)
-        checks = [pool.submit(_read_back, *each) for each in zip(chosen, before, flushed, strict=True)]
-        for check in checks:
-            check.result()
+    with _threads() as pool:  # flushing waits for the disk, hashing for the processor
+        flushed, hashes = pool.map(disk.flush_file, chosen), list(pool.map(_hash, chosen))
+        list(flushed)
     content: dict[str, Any] = {
         **facts,
         "files": {
@@ -68,17 +59,20 @@ def read(folder: Path) -> dict[str, Any]:
     return found
 
 
-def damage(folder: Path) -> list[str]:
+def damage(folder: Path, *, on_disk: bool = False) -> list[str]:
     """What is not as the manifest of ``folder`` says: a line for each file; empty when all is well.
 
     Files that the manifest does not name are no damage.
+
+    Args:
+        on_disk: have the system forget first what it holds of flushed files in memory, where it can.
     """
     try:
         files = read(folder)["files"]
     except ValueError as error:
         return [str(error)]
     with _threads() as pool:
-        found = list(pool.map(lambda name: _damage_of(folder, name, files[name]), files))
+        found = list(pool.map(lambda name: _damage_of(folder, name, files[name], on_disk), files))
     return [line for line in found if line]
 
 
@@ -88,7 +82,7 @@ def _threads() -> Any:
     return ThreadPoolExecutor(_THREADS)
 
 
-def _damage_of(folder: Path, name: str, said: Mapping[str, Any]) -> str | None:
+def _damage_of(folder: Path, name: str, said: Mapping[str, Any], on_disk: bool) -> str | None:
     if Path(name).is_absolute() or ".." in Path(name).parts:
         return f"{NAME} names {name!r}, which is outside"
     path = folder / name
@@ -96,6 +90,8 @@ def _damage_of(folder: Path, name: str, said: Mapping[str, Any]) -> str | None:
         size = path.stat().st_size
         if size != said["bytes"]:
             return f"{name} has {size:,} bytes, was written with {said['bytes']:,}"
+        if on_disk:
+            disk.forget_file(path)
         if _hash(path) != said["sha256"]:
             return f"{name} is not as it was written (SHA-256)"
     except FileNotFoundError:
@@ -120,23 +116,3 @@ def _hash(path: Path) -> str:
 
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read_back(path: Path, before: int, flushed: Any) -> None:
-    flushed.result()
-    if hasattr(
-        os, "posix_fadvise"
-    ):  # the system forgets what it holds of the file: who reads next reads the disk
-        with path.open("rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    if _checksum(path) != before:
-        raise OSError(errno.EIO, f"{path.name} is not on the disk as it was written", str(path))
-
-
-def _checksum(path: Path) -> int:
-    """CRC-32: enough against accidents, and four times as fast as SHA-256."""
-    found, buffer = 0, bytearray(_AT_A_TIME)
-    with path.open("rb", buffering=0) as file:
-        while size := file.readinto(buffer):
-            found = zlib.crc32(memoryview(buffer)[:size], found)
-    return found

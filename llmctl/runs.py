@@ -14,6 +14,8 @@
 """
 
 import contextlib
+import errno
+import functools
 import importlib.metadata
 import json
 import os
@@ -161,7 +163,11 @@ class RunDir:
             os.truncate(self.metrics, size)
 
     def seal(self) -> None:
-        """Write the manifest: the training is over, and its model in place."""
+        """Write the manifest: the training is over, and its model in place and on the disk as it was written.
+
+        Raises:
+            OSError: it is not, or cannot be written.
+        """
         parts = [
             self.recipe,
             self.environment,
@@ -170,6 +176,9 @@ class RunDir:
             *self.model.rglob("*"),
         ]
         manifest.seal(self.path, [path for path in parts if path.is_file()])
+        if found := manifest.damage(self.path, on_disk=True):
+            (self.path / manifest.NAME).unlink()  # not finished: the checkpoints are still there
+            raise OSError(errno.EIO, found[0], str(self.path))
 
     def seconds(self) -> float:
         """What the run's sessions took up to the last event, without the time between them."""
@@ -327,6 +336,7 @@ def locked(run: RunDir) -> Iterator[None]:
             os.close(handle)
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """The versions of what a model's numbers depend on."""
     found = {}

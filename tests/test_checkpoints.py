@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import stat
-from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from llmctl import manifest
+from llmctl import disk, manifest
 from llmctl.errors import RunError
 from llmctl.runs import RunDir
 from llmctl.training import (
@@ -24,15 +23,14 @@ from llmctl.training import (
     check_space,
     clean_up,
     newest_checkpoint,
-    set_aside_damaged,
 )
-from llmctl.training.checkpoints import all_of, path_of, step_of
+from llmctl.training.checkpoints import path_of, step_of
 from tests.damage import DAMAGES, a_hole, missing, one_bit_flipped
 from tests.line import Fit, Line, Shown, settings, stopped_after, train
 
 
 def steps_kept(run: RunDir) -> list[int]:
-    return [step_of(path) for path in all_of(run)]
+    return [step_of(path) for path in run.all_checkpoints()]
 
 
 # Which are kept
@@ -83,8 +81,7 @@ def test_a_damaged_one_is_passed_over_and_told(saved: RunDir, tmp_path: Path, da
         copy = RunDir(Path(shutil.copytree(saved.path, tmp_path / f"copy-{name}")))
         damaged(path_of(copy, 6) / name)
         shown = Shown()
-        set_aside_damaged(copy, shown)
-        found = newest_checkpoint(copy)
+        found = newest_checkpoint(copy, shown)
         assert found
         assert found.step == 4
         assert steps_kept(copy) == [4, 2]
@@ -106,7 +103,7 @@ def test_the_run_goes_on_from_the_one_before(saved: RunDir, tmp_path: Path) -> N
 
 
 def test_without_one_that_holds_there_is_none(saved: RunDir) -> None:
-    for path in all_of(saved):
+    for path in saved.all_checkpoints():
         missing(path / manifest.NAME)
     assert newest_checkpoint(saved) is None
 
@@ -114,7 +111,7 @@ def test_without_one_that_holds_there_is_none(saved: RunDir) -> None:
 def test_folders_of_other_names_are_none(run: RunDir) -> None:
     for name in ("checkpoint-x", "checkpoint-", ".saving-3", "checkpoint-²", "mine"):
         (run.checkpoints / name).mkdir(parents=True)
-    assert all_of(run) == []
+    assert run.all_checkpoints() == []
 
 
 def test_a_run_that_was_moved_goes_on_with_its_best(run: RunDir, tmp_path: Path) -> None:
@@ -208,21 +205,35 @@ def test_a_save_that_fails_leaves_the_ones_before_it(
     assert manifest.damage(path_of(run, 2)) == []
 
 
-def test_what_reads_back_otherwise_is_no_checkpoint(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, times = manifest._checksum, Counter[str]()
+def test_what_reads_back_otherwise_is_set_aside_and_the_one_before_stays(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk keeps something else than what was written; the training hears of it at its next save."""
+    forget = disk.forget_file
 
-    def spoiled(path: Path) -> int:
-        times[path.name] += 1
-        if path.name == "model.safetensors" and times[path.name] == 2:
+    def spoiled(path: Path) -> None:
+        if path.parent.name == "checkpoint-4" and path.name == "model.safetensors":
             one_bit_flipped(path)
-        return read(path)
+        forget(path)
 
-    monkeypatch.setattr(manifest, "_checksum", spoiled)
-    with pytest.raises(
-        CheckpointError, match=r"step 2: model\.safetensors is not on the disk as it was written"
-    ):
-        train(run, Fit(), count=64, save_steps=2)
-    assert list(run.checkpoints.iterdir()) == []
+    monkeypatch.setattr(disk, "forget_file", spoiled)
+    with pytest.raises(CheckpointError) as caught:
+        train(run, Fit(), count=64, save_steps=2, save_total_limit=1)
+    assert "step 4: read back from disk, model.safetensors is not as it was written" in caught.value.message
+    assert caught.value.message.endswith(f"; the last good one is {path_of(run, 2)}")
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == [
+        "checkpoint-2",
+        "damaged-checkpoint-4",
+    ]
+    assert manifest.damage(path_of(run, 2)) == []
+
+
+def test_the_last_one_is_read_back_before_the_training_is_over(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "forget_file", a_hole)
+    with pytest.raises(CheckpointError, match="step 2: read back from disk"):
+        train(run, Fit(), count=8, save_steps=2)
 
 
 def test_an_interruption_of_a_save_leaves_the_ones_before_it(

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from llmctl.errors import ModelError
 from llmctl.runs import RunDir
 from llmctl.training import LikeLengths
-from llmctl.training.checkpoints import all_of
 from llmctl.training.finite import MOST_IN_A_ROW
 from tests.line import Fit, Numbers, train
 
@@ -28,7 +27,7 @@ def order(count: int, epoch: int = 0) -> list[list[int]]:
 
 
 def saved_weights(run: RunDir) -> list[float]:
-    return [float(load_file(path / "model.safetensors")["w"]) for path in all_of(run)]
+    return [float(load_file(path / "model.safetensors")["w"]) for path in run.all_checkpoints()]
 
 
 def named(places: list[int]) -> str:
@@ -92,7 +91,7 @@ def test_a_step_that_is_skipped_changes_neither_weights_nor_optimiser(
         logging_steps=1,
         max_grad_norm=max_grad_norm,
     )
-    _, third, second, first = all_of(run)
+    _, third, second, first = run.all_checkpoints()
     for name in ("model.safetensors", "optimizer.pt"):
         assert (third / name).read_bytes() == (second / name).read_bytes()
         assert optim == "sgd" or (second / name).read_bytes() != (first / name).read_bytes()
@@ -152,7 +151,7 @@ def test_a_step_without_any_target_is_left_out_and_told(run: RunDir, accumulatio
         save_total_limit=9,
         logging_steps=1,
     )
-    after, before = all_of(run)[-step], all_of(run)[-step + 1]
+    after, before = run.all_checkpoints()[-step], run.all_checkpoints()[-step + 1]
     for name in ("model.safetensors", "optimizer.pt"):
         assert (after / name).read_bytes() == (before / name).read_bytes()
     assert trainer.finite.empty == 1
@@ -173,7 +172,7 @@ def test_weights_that_are_not_finite_are_not_saved(run: RunDir) -> None:
         ModelError, match=r"step 1 has made weights NaN or infinite \(w\); they are not saved"
     ):
         train(run, Fit(), count=64, learning_rate=1e38, save_steps=1)
-    assert all_of(run) == []
+    assert run.all_checkpoints() == []
 
 
 def test_schedule_free_leaves_a_step_out_too(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +188,6 @@ def test_schedule_free_leaves_a_step_out_too(run: RunDir, monkeypatch: pytest.Mo
         save_steps=1,
         save_total_limit=9,
     )
-    _, third, second, _ = all_of(run)
+    _, third, second, _ = run.all_checkpoints()
     for name in ("model.safetensors", "optimizer.pt"):
         assert (third / name).read_bytes() == (second / name).read_bytes()

@@ -2,7 +2,7 @@
 
 from llmctl.training.arguments import make_arguments
 from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
-from llmctl.training.checkpoints import Checkpoint, CheckpointError, check_space, clean_up, set_aside_damaged
+from llmctl.training.checkpoints import Checkpoint, CheckpointError, check_space, clean_up
 from llmctl.training.checkpoints import newest as newest_checkpoint
 from llmctl.training.checkpoints import remove_all as remove_checkpoints
 from llmctl.training.fitting import OutOfMemoryError, fit, free_memory
@@ -57,7 +57,6 @@ __all__ = [
     "order_of",
     "rate_curve",
     "remove_checkpoints",
-    "set_aside_damaged",
     "steps_an_epoch",
     "steps_for_tokens",
     "total_steps",

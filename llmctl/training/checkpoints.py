@@ -4,11 +4,12 @@
 
     checkpoints/
       checkpoint-N/      Trainer's files of step N, and manifest.json
-      .saving-N/         what a save that was cut short left behind; removed when the run goes on
+      .saving-N/         what a save or a removal that was cut short left behind; removed when the run goes on
 """
 
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,6 @@ from llmctl.errors import RunError
 from llmctl.progress import SILENT, Progress
 from llmctl.runs import RunDir
 
-_PREFIX = runs.CHECKPOINT
 _STAGING = ".saving-"
 _DAMAGED = "damaged-"
 _BYTES_PER_STATE = 4  # optimisers keep float32
@@ -53,17 +53,12 @@ class Checkpoint(NamedTuple):
 
 def path_of(run: RunDir, step: int) -> Path:
     """Where the checkpoint of a step is."""
-    return run.checkpoints / f"{_PREFIX}{step}"
+    return run.checkpoints / f"{runs.CHECKPOINT}{step}"
 
 
 def step_of(checkpoint: Path) -> int:
     """The step that a checkpoint was saved at."""
-    return int(checkpoint.name.removeprefix(_PREFIX))
-
-
-def all_of(run: RunDir) -> list[Path]:
-    """The run's checkpoints, damaged ones too, the newest first."""
-    return run.all_checkpoints()
+    return int(checkpoint.name.removeprefix(runs.CHECKPOINT))
 
 
 def staging_of(run: RunDir, step: int) -> Path:
@@ -71,25 +66,82 @@ def staging_of(run: RunDir, step: int) -> Path:
     return run.checkpoints / f"{_STAGING}{step}"
 
 
-def put_in_place(run: RunDir, step: int, *, world_size: int) -> Path:
-    """Seal the checkpoint that was made in its staging directory, and put it in its place when it reads back right.
+class Saves:
+    """Puts checkpoints in place, and reads each from the disk again while the training goes on.
 
-    Raises:
-        OSError: it cannot be written, or what was read back is not what was written.
+    The oldest go when that was well, so a checkpoint that reads back right is there at any time. As a context manager
+    it waits at its end for what is being read.
+
+    Args:
+        limit: how many checkpoints are kept, the best not counted where it is older; ``None``: all.
+        hint: what to type after a save that failed.
     """
-    made = staging_of(run, step) / f"{_PREFIX}{step}"
-    # Never read, a pickle, and it holds the Hub's token as it is.
-    (made / TRAINING_ARGS_NAME).unlink(missing_ok=True)
-    disk.settle_directory(made)
-    metrics, versions = _metrics_on_disk(run), runs.versions()
-    manifest.seal(made, step=step, world_size=world_size, versions=versions, metrics_bytes=metrics)
-    place = path_of(run, step)
-    if place.exists():  # damaged, else the run would not have come here again
-        shutil.rmtree(place)
-    os.replace(made, place)
-    disk.flush_directory(run.checkpoints)
-    disk.flush_directory(run.path)
-    return place
+
+    def __init__(self, run: RunDir, *, limit: int | None, hint: str | None) -> None:
+        self.run, self.limit, self.hint = run, limit, hint
+        self._reader = ThreadPoolExecutor(1)
+        self._read: Future[None] | None = None
+
+    def __enter__(self) -> "Saves":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *given: object) -> None:
+        if kind is None:
+            self.settle()
+        self._reader.shutdown()
+
+    def made_in(self, step: int) -> Path:
+        """The folder that a checkpoint's files are written to before it is put in place."""
+        return staging_of(self.run, step) / path_of(self.run, step).name
+
+    def put_in_place(self, step: int, *, world_size: int, best: int | None) -> None:
+        """Seal the checkpoint of ``step``, and put it in its place; those that are too many go once it is read back.
+
+        Args:
+            best: the step whose checkpoint is never removed.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        made, place = self.made_in(step), path_of(self.run, step)
+        # Never read, a pickle, and it holds the Hub's token as it is.
+        (made / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+        disk.settle_directory(made)
+        metrics, versions = _metrics_on_disk(self.run), runs.versions()
+        manifest.seal(made, step=step, world_size=world_size, versions=versions, metrics_bytes=metrics)
+        if place.exists():  # damaged, else the run would not have come here again
+            shutil.rmtree(place)
+        os.replace(made, place)
+        disk.flush_directory(self.run.checkpoints)
+        disk.flush_directory(self.run.path)
+        self._read = self._reader.submit(self._read_back, step, best)
+
+    def settle(self) -> None:
+        """Wait until the last checkpoint has been read back.
+
+        Raises:
+            CheckpointError: it is not on the disk as it was written; it is set aside.
+        """
+        read, self._read = self._read, None
+        if read:
+            read.result()
+
+    def _read_back(self, step: int, best: int | None) -> None:
+        place = path_of(self.run, step)
+        if found := manifest.damage(place, on_disk=True):
+            _set_aside(place)
+            raise self.failed(step, OSError(f"read back from disk, {found[0]}"))
+        if self.limit is not None:
+            _rotate(self.run, self.limit, best)
+
+    def failed(self, step: int, error: Exception) -> CheckpointError:
+        """What to raise for an error of the libraries while the checkpoint of ``step`` was written."""
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0]
+        with suppress(OSError):
+            reason += f" ({shutil.disk_usage(self.run.path).free / 1e6:,.1f} MB free)"
+        before = self.run.all_checkpoints()
+        last = f"the last good one is {before[0]}" if before else "there is none before it"
+        return CheckpointError(f"cannot save a checkpoint at step {step:,}: {reason}; {last}", hint=self.hint)
 
 
 def _metrics_on_disk(run: RunDir) -> int:
@@ -100,26 +152,24 @@ def _metrics_on_disk(run: RunDir) -> int:
     return run.metrics.stat().st_size
 
 
-def rotate(run: RunDir, *, limit: int | None, best: int | None) -> None:
+def _rotate(run: RunDir, limit: int, best: int | None) -> None:
     """Remove the oldest checkpoints, so that ``limit`` are left; the best step's is never removed."""
-    kept = all_of(run)
-    spare = len(kept) - (len(kept) if limit is None else limit)
+    kept = run.all_checkpoints()
+    spare = len(kept) - limit
     for path in reversed(kept[1:]):
         if spare <= 0:
             break
-        if step_of(path) != best:
-            shutil.rmtree(path, ignore_errors=True)
+        if (step := step_of(path)) != best:
+            gone = path.rename(staging_of(run, step))  # cut short, it is litter and no damaged checkpoint
+            shutil.rmtree(gone, ignore_errors=True)
             spare -= 1
 
 
-def failed_save(run: RunDir, step: int, error: Exception, hint: str | None) -> CheckpointError:
-    """What to raise for an error of the libraries while the checkpoint of ``step`` was written."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0]
-    with suppress(OSError):
-        reason += f" ({shutil.disk_usage(run.path).free / 1e6:,.1f} MB free)"
-    before = all_of(run)
-    last = f"the last good one is {before[0]}" if before else "there is none before it"
-    return CheckpointError(f"cannot save a checkpoint at step {step:,}: {reason}; {last}", hint=hint)
+def _set_aside(path: Path) -> Path:
+    """Give a damaged checkpoint a name of its own, so that it takes the place of no good one."""
+    aside = path.with_name(f"{_DAMAGED}{path.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    return path.rename(aside)
 
 
 WRITE_ERRORS = (OSError, SafetensorError, RuntimeError)
@@ -162,23 +212,15 @@ def check_space(config: Training, run: RunDir, model: Any, progress: Progress) -
         )
 
 
-def set_aside_damaged(run: RunDir, progress: Progress) -> None:
-    """Give damaged checkpoints a name of their own, so that they take the place of no good one, and tell it."""
-    for path in all_of(run):
-        if found := manifest.damage(path):
-            aside = path.with_name(f"{_DAMAGED}{path.name}")
-            progress.warn(f"{path} is damaged and passed over: {found[0]}; it is {aside.name} now")
-            shutil.rmtree(aside, ignore_errors=True)
-            path.rename(aside)
-
-
-def newest(run: RunDir) -> Checkpoint | None:
-    """The newest checkpoint that is as it was written."""
-    for path in all_of(run):
-        if manifest.damage(path):
-            continue
-        said = manifest.read(path)
-        return Checkpoint(path, step_of(path), said["world_size"], said["versions"], said["metrics_bytes"])
+def newest(run: RunDir, progress: Progress = SILENT) -> Checkpoint | None:
+    """The newest checkpoint that is as it was written; damaged ones on the way are set aside, and that is told."""
+    for path in run.all_checkpoints():
+        if not (found := manifest.damage(path)):
+            said = manifest.read(path)
+            facts = said["world_size"], said["versions"], said["metrics_bytes"]
+            return Checkpoint(path, step_of(path), *facts)
+        aside = _set_aside(path)
+        progress.warn(f"{path} is damaged and passed over: {found[0]}; it is {aside.name} now")
     return None
 
 
@@ -207,7 +249,7 @@ def remove_all(run: RunDir) -> int:
         How many bytes that freed.
     """
     freed = 0
-    for checkpoint in (*all_of(run), *run.checkpoints.glob(f"{_DAMAGED}*")):
+    for checkpoint in (*run.all_checkpoints(), *run.checkpoints.glob(f"{_DAMAGED}*")):
         freed += sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
         shutil.rmtree(checkpoint, ignore_errors=True)
     with suppress(OSError):  # not empty

@@ -73,8 +73,7 @@ def fit(
     arguments = make_arguments(config, run, plan, validated=validation is not None)
     speed.prepare(model, config)
     stop, deadline = StopOnSignal(), Deadline(math.inf if ends is None else ends)
-    done = checkpoint.step if checkpoint else 0
-    with progress.training(plan.steps, done) as tell, stop.listening():
+    with progress.training(plan.steps, checkpoint.step if checkpoint else 0) as tell, stop.listening():
         recorder = Recorder(run.metrics, tell, plan, began, sample)
         finite = Finite(
             config.on_nonfinite,
@@ -100,22 +99,8 @@ def fit(
             trainer.add_callback(EarlyStoppingCallback(plan.patience))
         if isinstance(training, Stream):
             _follow(trainer, training, checkpoint)
-        try:
-            if checkpoint and done >= plan.steps:
-                trainer.restore(checkpoint.path)
-            else:
-                trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
-        except pickle.UnpicklingError as error:  # the libraries read weights only
-            assert checkpoint
-            raise CheckpointError(
-                f"{checkpoint.path} holds more than numbers, which could run code: it is not read",
-                hint="go on only with runs of your own",
-            ) from error
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            step = trainer.state.global_step + 1
-            raise OutOfMemoryError(config, step, str(error).partition("\n")[0]) from error
+        with trainer.saves:
+            _train(trainer, config, checkpoint, plan)
     _tell_skipped(finite, progress)
     step = trainer.state.global_step
     if stop.number is not None:
@@ -124,6 +109,25 @@ def fit(
         place = f"time limit reached: stopped at step {step:,} of {plan.steps:,}"
         raise StoppedError(place, run, command, exit_code=NOT_FINISHED)
     return trainer
+
+
+def _train(trainer: ObjectiveTrainer, config: Training, checkpoint: Checkpoint | None, plan: Plan) -> None:
+    try:
+        if checkpoint and checkpoint.step >= plan.steps:
+            trainer.restore(checkpoint.path)
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+    except pickle.UnpicklingError as error:  # the libraries read weights only
+        assert checkpoint
+        raise CheckpointError(
+            f"{checkpoint.path} holds more than numbers, which could run code: it is not read",
+            hint="go on only with runs of your own",
+        ) from error
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        step = trainer.state.global_step + 1
+        raise OutOfMemoryError(config, step, str(error).partition("\n")[0]) from error
 
 
 def free_memory() -> None:

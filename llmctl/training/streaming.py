@@ -16,7 +16,6 @@ from llmctl.data.blocks import TokenizedDocuments
 from llmctl.data.stream import Buffer, Place
 from llmctl.errors import DataError
 from llmctl.runs import RunDir
-from llmctl.training.checkpoints import newest
 from llmctl.training.mixture import Mixture
 from llmctl.training.sampling import order_of
 
@@ -245,10 +244,10 @@ STATE = "stream.json"
 
 def counted_before(run: RunDir) -> Pass | None:
     """What an earlier session of a run counted of its stream."""
-    checkpoint = newest(run)
-    if checkpoint is None or not (checkpoint.path / STATE).exists():
+    checkpoint = next(iter(run.all_checkpoints()), None)  # damaged ones have been set aside
+    if checkpoint is None or not (checkpoint / STATE).exists():
         return None
-    found = json.loads((checkpoint.path / STATE).read_text())["pass"]
+    found = json.loads((checkpoint / STATE).read_text())["pass"]
     return Pass(*found) if found else None
 
 

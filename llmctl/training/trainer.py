@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Sampler
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from llmctl.objectives import Objective
@@ -70,11 +70,11 @@ class ObjectiveTrainer(Trainer):
         self.objective = objective
         self.optim = optim
         self.run = run
-        self.resume_hint = resume_hint
         self.finite = finite
         self.progress = progress
         # Trainer's own rotation would go by time, and remove the last checkpoint before the run is finished.
-        self.save_total_limit, self.args.save_total_limit = self.args.save_total_limit, None
+        self.saves = checkpoints.Saves(run, limit=self.args.save_total_limit, hint=resume_hint)
+        self.args.save_total_limit = None
         self._evaluated = True  # no evaluation is left undone
         self._evaluating: Progress = UntilStopped(stopped)
         self._staging: Path | None = None
@@ -230,21 +230,21 @@ class ObjectiveTrainer(Trainer):
         return str(self._staging or self.run.checkpoints)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Trainer's files, made beside and put in their place when all of them are on disk and read back right."""
+        """Trainer's files, made beside and put in their place when all of them are on disk."""
         self._show_kept_weights()
         step = self.state.global_step
         check_weights(self.model, step)
+        self.saves.settle()
         self._staging = checkpoints.staging_of(self.run, step)
         try:
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                self._complete(self._staging / checkpoints.path_of(self.run, step).name)
-                checkpoints.put_in_place(self.run, step, world_size=self.args.world_size)
+                self._complete(self.saves.made_in(step))
                 best = self.state.best_global_step if self.args.load_best_model_at_end else None
-                checkpoints.rotate(self.run, limit=self.save_total_limit, best=best)
+                self.saves.put_in_place(step, world_size=self.args.world_size, best=best)
         except checkpoints.WRITE_ERRORS as error:
-            raise checkpoints.failed_save(self.run, step, error, self.resume_hint) from error
+            raise self.saves.failed(step, error) from error
         finally:
             if self.args.should_save:
                 shutil.rmtree(self._staging, ignore_errors=True)
@@ -335,8 +335,6 @@ class ObjectiveTrainer(Trainer):
 
     def restore(self, checkpoint: Path) -> None:
         """Leave the trainer as the last step left it: Trainer itself would train one step more."""
-        from transformers import TrainerState
-
         self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         self._read_state(checkpoint)
         self._load_from_checkpoint(str(checkpoint))

@@ -216,8 +216,7 @@ def _train(
     new = resumed is None
     with _removed_unless_it_ends_well(run_dir) if new else nullcontext():
         training.clean_up(run_dir)
-        training.set_aside_damaged(run_dir, progress)
-        checkpoint = training.newest_checkpoint(run_dir)
+        checkpoint = training.newest_checkpoint(run_dir, progress)
         if resumed:
             resuming.go_on_from(resumed, checkpoint, training.num_processes(), progress)
         config, ready = _prepare(stage, config, run_dir, splits, progress)
@@ -243,7 +242,7 @@ def _train(
             config = _with_smaller_batches(config, error, progress)
             del ready
         training.free_memory()  # only now does nothing hold the model any more
-        checkpoint = training.newest_checkpoint(run_dir)
+        checkpoint = training.newest_checkpoint(run_dir, progress)
         run_dir.forget_events(checkpoint.metrics_bytes if checkpoint else 0)
         config, ready = _prepare(stage, config, run_dir, splits, progress)
     model = trainer.accelerator.unwrap_model(trainer.model)

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from llmctl import manifest
-from llmctl.training.checkpoints import all_of
 from tests.soak.conftest import Whole
 from tests.soak.forks import FAILED, HERE, Ended, Fault, Forks
 from tests.soak.tiny_runs import TinyRun, outcome
@@ -34,7 +33,7 @@ def assert_told(ended: Ended) -> None:
 
 def assert_good(run: TinyRun, place: Path) -> None:
     """What calls itself a checkpoint is whole."""
-    for checkpoint in all_of(run.run_in(place)):
+    for checkpoint in run.run_in(place).all_checkpoints():
         assert manifest.damage(checkpoint) == []
 
 
