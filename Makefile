@@ -19,9 +19,8 @@ demo: install  ## a small model learns built-in stories and tells one; a small B
 test: $(VENV)/.developed  ## the tests (LLMCTL_REAL_DATA=FOLDER adds those on real data)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-soak: $(VENV)/.developed  ## what takes longer than a minute each: tests, and the quality of fine-tuning
-	$(BIN)/python -m pytest -m soak || [ $$? -eq 5 ]
-	$(BIN)/python -m benchmarks quality
+soak: $(VENV)/.developed  ## what takes longer than a minute each: kills, signals, failing disks, hostile files; a large corpus; quality
+	$(BIN)/python -m benchmarks soak large_corpus quality
 
 check: $(VENV)/.developed  ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -26,7 +26,7 @@ NAMES = (
     "pretrained_encoder",
     "finetuning",
 )
-LONG = ("large_corpus", "quality")  # ten minutes, an hour: run when named, and by make soak
+LONG = ("soak", "large_corpus", "quality")  # ten minutes to an hour: run when named, and by make soak
 
 
 def processor() -> str:
@@ -40,7 +40,7 @@ def main(names: list[str]) -> None:
     unknown = [name for name in names if name not in NAMES + LONG]
     if unknown:
         sys.exit(f"no benchmark {unknown[0]!r}; there are: {', '.join(NAMES + LONG)}")
-    sections = {}
+    sections, failed = {}, False
     if RESULTS.exists():
         parts = re.split(r"^## (\w+)\n", RESULTS.read_text(encoding="utf-8"), flags=re.MULTILINE)
         sections = dict(zip(parts[1::2], parts[2::2], strict=True))
@@ -49,11 +49,12 @@ def main(names: list[str]) -> None:
         module = importlib.import_module(f"benchmarks.{name}")
         title = (module.__doc__ or "").strip()
         machine = f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores of {processor()}"
-        sections[name] = (
-            f"\n{title}\n\n{module.main().strip()}\n\n{machine}: `python -m benchmarks {name}`\n\n"
-        )
+        found = module.main().strip()
+        failed |= "FAILED" in found
+        sections[name] = f"\n{title}\n\n{found}\n\n{machine}: `python -m benchmarks {name}`\n\n"
         ordered = [f"## {key}\n{sections[key]}" for key in NAMES + LONG if key in sections]
         RESULTS.write_text("# Measured\n\n" + "".join(ordered).rstrip() + "\n", encoding="utf-8")
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

@@ -350,6 +350,9 @@ class ObjectiveTrainer(Trainer):
         if self.state.best_model_checkpoint:
             super()._load_best_model()
 
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Nothing: a checkpoint's files are whole, and what they lack is tied to what they have."""
+
     def _finalize_training(self, *args: Any) -> Any:
         self._show_kept_weights()
         return super()._finalize_training(*args)

@@ -1,4 +1,4 @@
-"""Three trainings of seconds, and what two runs of one must have in common to the last bit."""
+"""Trainings of seconds, and what two runs of one must have in common to the last bit."""
 
 import hashlib
 import json
@@ -11,7 +11,8 @@ from llmctl.runs import RunDir
 from tests.soak.forks import Ended, Forks
 from tests.verdicts import save_base_model, write_reviews
 
-KINDS = ("causal", "masked", "classification")
+KINDS = ("causal", "masked", "classification", "workers", "streaming")
+"""The last two are causal: with processes that load data, and reading a text as a stream."""
 STEPS = 8
 # A window of the logged loss is cut by a checkpoint; checkpoints are removed while it trains.
 _TRAINING = {
@@ -22,6 +23,7 @@ _TEXT = {
     "sample_by": "paragraph", "vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 1,
     "num_attention_heads": 2, "block_size": 64, "dropout": 0.1, "learning_rate": 1e-2,
 }  # fmt: skip
+_FURTHER = {"workers": ["--dataloader-num-workers", "2"], "streaming": ["--streaming"]}
 _TIMES = ("time", "seconds", "train_runtime", "eval_runtime")
 
 
@@ -62,8 +64,8 @@ def tiny_run(kind: str, data: Path) -> TinyRun:
     else:
         text = data / "stories.txt"
         text.write_text("\n\n".join(story.replace("\n\n", " ") for story in stories(60)), encoding="utf-8")
-        own = ["pretrain", "--data", str(text), "--objective", {"causal": "clm", "masked": "mlm"}[kind]]
-        own += _flags(_TEXT)
+        own = ["pretrain", "--data", str(text), "--objective", "mlm" if kind == "masked" else "clm"]
+        own += _flags(_TEXT) + _FURTHER.get(kind, [])
     return TinyRun((*own, *_flags(_TRAINING), "--keep-checkpoints", "--run-name", "tiny", "--resume", "auto"))
 
 
