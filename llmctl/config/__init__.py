@@ -23,6 +23,7 @@ from llmctl.config.commands import (
 )
 from llmctl.config.data import Corpus, DataSource, TaskData, TextData
 from llmctl.config.fields import PANELS, default_of, option, options
+from llmctl.config.launch import Launch
 from llmctl.config.task import Judging, Method, TaskSettings
 from llmctl.config.training import ModelShape, RunPlace, TokenizerTraining, Training
 
@@ -35,6 +36,7 @@ __all__ = [
     "FinetuneConfig",
     "GenerateConfig",
     "Judging",
+    "Launch",
     "Method",
     "ModelShape",
     "PredictConfig",

@@ -35,6 +35,7 @@ from llmctl.config.fields import (
     tokenizer_option,
     training_option,
 )
+from llmctl.config.launch import Launch
 from llmctl.config.task import Judging, Method, TaskSettings
 from llmctl.config.training import ModelShape, ModelSource, RunPlace, TokenizerTraining, Training
 
@@ -66,7 +67,7 @@ class TokenizerInspectConfig(TextData):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(Corpus, ModelShape, ModelSource, TokenizerTraining, Training, RunPlace):
+class PretrainConfig(Corpus, ModelShape, ModelSource, TokenizerTraining, Training, RunPlace, Launch):
     """``llmctl pretrain``."""
 
     objective: Literal["clm", "rclm", "mlm", "mlm+nsp", "mlm+sop", "seq2seq"] = model_option(
@@ -117,7 +118,7 @@ class PretrainConfig(Corpus, ModelShape, ModelSource, TokenizerTraining, Trainin
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(
-    TaskData, TaskSettings, Judging, Method, ModelShape, TokenizerTraining, Training, RunPlace
+    TaskData, TaskSettings, Judging, Method, ModelShape, TokenizerTraining, Training, RunPlace, Launch
 ):
     """``llmctl finetune``; what is ``None`` follows from the task, the method and the model."""
 
@@ -181,7 +182,7 @@ class FinetuneConfig(
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalConfig(TextData, TaskData, TaskSettings, Judging):
+class EvalConfig(TextData, TaskData, TaskSettings, Judging, Launch):
     """``llmctl eval``: a task's metrics, or the perplexity of text."""
 
     model: Name | None = evaluation_option(
@@ -288,7 +289,7 @@ class ExportConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateConfig:
+class GenerateConfig(Launch):
     """``llmctl generate``."""
 
     prompt: str | None = io_option(

@@ -102,6 +102,7 @@ PANELS = (
     "Evaluation, checkpoints and logging",
     "Optimiser",
     "Hardware",
+    "Processes",
 )
 
 data_option = partial(option, panel="Data")
@@ -111,6 +112,7 @@ training_option = partial(option, panel="Training")
 optimiser_option = partial(option, panel="Optimiser")
 logging_option = partial(option, panel="Evaluation, checkpoints and logging")
 hardware_option = partial(option, panel="Hardware")
+launch_option = partial(option, panel="Processes")
 run_option = partial(option, panel="Run")
 evaluation_option = partial(option, panel="Evaluation")
 generation_option = partial(option, panel="Generation")

@@ -121,6 +121,16 @@ class Training:
     gradient_accumulation_steps: Count = training_option(
         1, "batches summed into one optimiser step", unit="batches"
     )
+    global_batch_size: Count | None = training_option(
+        None,
+        "examples of one step of all processes together; gradient_accumulation_steps follows",
+        unit="examples",
+        default_text="what follows from the batches and the processes",
+    )
+    strategy: Literal["ddp", "fsdp", "deepspeed"] = hardware_option(
+        "ddp",
+        "what several processes share: ddp the work; fsdp and deepspeed the weights and optimiser, too (GPUs)",
+    )
     learning_rate: Positive | None = training_option(
         None,
         "peak learning rate",

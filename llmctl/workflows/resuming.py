@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from llmctl import disk, runs
-from llmctl.config import RunPlace, Training
+from llmctl.config import Launch, RunPlace, Training
 from llmctl.errors import ConfigError, DataError, LlmctlError, RunError
 from llmctl.progress import Progress
 from llmctl.recipe import resolve, suggestion
@@ -27,7 +27,7 @@ _SAFE = frozenset(
 )
 _DATA = "data"
 _CHANGEABLE = frozenset(item.name for item in fields(Training)) | _SAFE | {_DATA, "validation_data"}
-_PLACE = frozenset(item.name for item in fields(RunPlace)) - _SAFE
+_PLACE = frozenset(item.name for kind in (RunPlace, Launch) for item in fields(kind)) - _SAFE
 _BATCH = frozenset(("per_device_train_batch_size", "gradient_accumulation_steps"))
 
 ConfigT = TypeVar("ConfigT", bound=Any)
