@@ -16,7 +16,16 @@ LOGS_A_RUN = 100
 MUON = "muon"
 LION = "lion"
 # what ``TrainingArguments`` does not know
-_OURS = ("time_limit", "num_decay_steps", "min_lr_rate", "lr_power", "on_nonfinite", "auto_batch_size")
+_OURS = (
+    "time_limit",
+    "num_decay_steps",
+    "min_lr_rate",
+    "lr_power",
+    "on_nonfinite",
+    "auto_batch_size",
+    "global_batch_size",
+    "strategy",
+)
 
 
 def _eval_steps(config: Training, plan: Plan) -> int:
