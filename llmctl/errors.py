@@ -4,6 +4,8 @@ Each carries what was found (``message``) and what to type or do next (``hint``)
 them into two lines and an exit code; anything else that is raised is a bug and shown as one.
 """
 
+from typing import Any
+
 
 class LlmctlError(Exception):
     """Something the user can mend.
@@ -20,6 +22,16 @@ class LlmctlError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as it is, whatever the arguments of its class: rank 0 tells it the other ranks."""
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+def _remade(kind: type[LlmctlError], args: tuple[Any, ...], content: dict[str, Any]) -> LlmctlError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(content)
+    return error
 
 
 def is_panic(error: BaseException) -> bool:

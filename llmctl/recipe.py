@@ -342,6 +342,7 @@ def _explain(error: Any, kind: Kind, texts: list[str]) -> str:
         "less_than_equal": "at most {le:g}",
         "finite_number": "a finite number",
         "string_too_short": "not empty",
+        "predicate_failed": "no longer than the name of a file can be",
     }
     if first["type"] in bounds:
         return f"should be {bounds[first['type']].format(**first.get('ctx', {}))}, found {found or 'nothing'}"

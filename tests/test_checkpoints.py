@@ -108,6 +108,15 @@ def test_without_one_that_holds_there_is_none(saved: RunDir) -> None:
     assert newest_checkpoint(saved) is None
 
 
+def test_a_manifest_of_other_making_is_damage(saved: RunDir) -> None:
+    path, shown = path_of(saved, 6), Shown()
+    manifest.seal(path, [path / "model.safetensors"], step=6, world_size=1)
+    found = newest_checkpoint(saved, shown)
+    assert found
+    assert found.step == 4
+    assert "manifest.json does not say versions" in shown.warned[0]
+
+
 def test_folders_of_other_names_are_none(run: RunDir) -> None:
     for name in ("checkpoint-x", "checkpoint-", ".saving-3", "checkpoint-²", "mine"):
         (run.checkpoints / name).mkdir(parents=True)

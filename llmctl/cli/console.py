@@ -88,6 +88,16 @@ class Style:
         self.end = "\x1b[0m" if on else ""
 
 
+def show_error(message: str, hint: str | None, *, label: str = "error: ") -> None:
+    """Print what is wrong and what to do next on stderr."""
+    style = Style(sys.stderr)
+    sys.stdout.flush()
+    text = fitted(label + sanitise(message), sys.stderr)
+    print(f"{style.red}{label}{style.end}{text.removeprefix(label)}", file=sys.stderr)
+    if hint:
+        print(f" {style.cyan}hint:{style.end} {sanitise(hint)}", file=sys.stderr)
+
+
 class Console:
     """The terminal's :class:`~llmctl.progress.Progress`, and the printer of results.
 
@@ -163,6 +173,22 @@ class Console:
             view = training_view.plain(total_steps, done, lambda line: self._say(sanitise(line)))
         with interrupts.answered(self._say, live=live), view as tell:
             yield tell
+
+
+class Mute(Console):
+    """The terminal of a rank that is not the first: whatever it would say, rank 0 says."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+
+    def _say(self, message: str) -> None:
+        pass
+
+    def write(self, text: str) -> None:
+        pass
+
+    def result(self, data: Mapping[str, Any], text: str) -> None:
+        pass
 
 
 @contextmanager

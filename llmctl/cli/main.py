@@ -14,11 +14,22 @@ def main() -> None:
     130, 143: stopped by SIGINT, SIGTERM; 141: the reader of the output, such as ``head``, has closed it.
     """
     try:
-        code = _guarded(sys.argv[1:])
+        code = _parted(_guarded(sys.argv[1:]))
     except BrokenPipeError:
         _let_go_of_output()
         code = _READER_GONE
     sys.exit(code)
+
+
+def _parted(code: int) -> int:
+    """The code of this process, where it is one of several ranks."""
+    from llmctl import launch
+
+    if launch.is_rank():
+        from llmctl.cli import processes
+
+        return processes.part(code)
+    return code
 
 
 def _let_go_of_output() -> None:
@@ -36,6 +47,7 @@ def _let_go_of_output() -> None:
 def _guarded(arguments: list[str]) -> int:
     """Run the command; turn what it raises into a message and an exit code."""
     import os
+    import signal
 
     from llmctl.errors import LlmctlError, is_panic
 
@@ -49,19 +61,39 @@ def _guarded(arguments: list[str]) -> int:
     except LlmctlError as error:
         if os.environ.get("LLMCTL_DEBUG"):
             raise
-        _show_error(error.message, error.hint, label=error.label)
+        _tell(error, error.message, error.hint, label=error.label)
         return error.exit_code
-    except KeyboardInterrupt:
-        _show_error("interrupted", None, label="")
+    except Terminated as error:
+        _tell(error, "terminated", None, label="")
+        return 128 + signal.SIGTERM
+    except KeyboardInterrupt as error:
+        _tell(error, "interrupted", None, label="")
         return 130
     except BaseException as error:
         if os.environ.get("LLMCTL_DEBUG") or not (isinstance(error, Exception) or is_panic(error)):
             raise
-        _show_error(
+        _tell(
+            error,
             f"{type(error).__name__}: {error}",
             "this is a defect of llmctl, or of a library under it: LLMCTL_DEBUG=1 shows the traceback",
         )
         return 1
+
+
+class Terminated(BaseException):
+    """SIGTERM has come."""
+
+
+def _tell(error: BaseException, message: str, hint: str | None, *, label: str = "error: ") -> None:
+    from llmctl import launch
+    from llmctl.cli.console import show_error
+
+    if launch.is_rank():
+        from llmctl.cli import processes
+
+        if not processes.may_tell(error):
+            return
+    show_error(message, hint, label=label)
 
 
 def _settle_environment() -> None:
@@ -117,8 +149,7 @@ def _parse_and_run(arguments: list[str], name: str) -> int:
     from llmctl.errors import ConfigError
 
     def terminated(number: int, frame: object) -> None:
-        _show_error("terminated", None, label="")
-        sys.exit(128 + number)
+        raise Terminated
 
     def interrupted(number: int, frame: object) -> None:
         signal.signal(
@@ -142,14 +173,3 @@ def _parse_and_run(arguments: list[str], name: str) -> int:
         words = f"llmctl {name} --help" if name in COMMANDS else "llmctl --help"
         message = error.format_message().rstrip(".")
         raise ConfigError(message[0].lower() + message[1:], hint=f"see {words}") from error
-
-
-def _show_error(message: str, hint: str | None, *, label: str = "error: ") -> None:
-    from llmctl.cli.console import Style, fitted, sanitise
-
-    style = Style(sys.stderr)
-    sys.stdout.flush()
-    text = fitted(label + sanitise(message), sys.stderr)
-    print(f"{style.red}{label}{style.end}{text.removeprefix(label)}", file=sys.stderr)
-    if hint:
-        print(f" {style.cyan}hint:{style.end} {sanitise(hint)}", file=sys.stderr)

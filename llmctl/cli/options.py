@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 import shlex
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
@@ -11,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from llmctl import launch, ranks
 from llmctl.cli import COMMANDS
 from llmctl.cli.completion import completion_of, paths
 from llmctl.config import TextData, options
@@ -112,13 +114,16 @@ def execute(
     quiet: bool,
 ) -> None:
     """Resolve the config, check what can be checked cheaply, and run, or only show, the command."""
-    from llmctl.cli.console import Console
+    import typer
+
+    from llmctl.cli import processes
+    from llmctl.cli.console import show_error
 
     for library in ("TRANSFORMERS", "DATASETS", "HF_HUB"):  # read when they are imported, so before that
         os.environ.setdefault(f"{library}_VERBOSITY", "info" if verbose else "error")
     if not verbose:
         warnings.simplefilter("ignore")  # what libraries have to say to their callers is not for the user
-    console = Console(quiet=quiet, as_json=as_json)
+    console = processes.console(quiet, as_json)
     flags = {
         item.name: _as_given(item, given[item.name])
         for item in verb.fields
@@ -129,7 +134,8 @@ def execute(
     except ConfigError as error:
         error.hint = error.hint or f"llmctl {name} --help lists every option"
         raise
-    verb.check(config)
+    if not launch.is_rank():
+        verb.check(config)
     if dry_run:
         if verb.settle:
             config = verb.settle(config)
@@ -139,6 +145,11 @@ def execute(
         else:
             console.write(to_yaml(config, header=f"llmctl {name} --recipe THIS_FILE"))
         return
+    if (code := processes.started(config, sys.argv[1:])) is not None:
+        raise typer.Exit(code)
+    processes.meet(config, show_error)
+    if launch.is_rank():
+        ranks.share(lambda: verb.check(config))
     verb.run(config, console)
 
 

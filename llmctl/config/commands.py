@@ -17,6 +17,7 @@ from llmctl.config.fields import (
     Schedule,
     Share,
     Tokens,
+    Words,
     data_option,
     evaluation_option,
     examples_option,
@@ -328,6 +329,6 @@ class GenerateConfig(Launch):
     num_beams: Count = generation_option(1, "search with N beams instead of sampling", unit="beams")
     num_return_sequences: Count = generation_option(1, "texts that continue each prompt", unit="texts")
     seed: CountOrZero | None = generation_option(None, "same seed, same text", default_text="drawn, and told")
-    stop: tuple[Name, ...] = generation_option((), "end the text before this string; repeatable")
+    stop: tuple[Words, ...] = generation_option((), "end the text before this string; repeatable")
     bf16: bool = hardware_option(False, "compute in bfloat16")
     runs_dir: Name | None = runs_dir_option()

@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen, Predicate
 
 Count = Annotated[int, Gt(0)]
 CountOrZero = Annotated[int, Ge(0)]
@@ -18,7 +18,14 @@ VocabularySize = Annotated[
 ]  # what trains a tokenizer takes memory for all of them at once
 Fraction = Annotated[float, Ge(0), Lt(1)]
 Share = Annotated[float, Ge(0), Le(1)]
-Name = Annotated[str, MinLen(1)]
+Words = Annotated[str, MinLen(1)]
+
+
+def _fits_a_file_system(name: str) -> bool:
+    return max(len(part.encode(errors="replace")) for part in name.split("/")) <= 255 and len(name) < 4096
+
+
+Name = Annotated[Words, Predicate(_fits_a_file_system)]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback
 
+from llmctl import ranks
 from llmctl.errors import RunError
 from llmctl.runs import RunDir
 from llmctl.training.plan import Plan
@@ -115,10 +116,15 @@ def _is_spike(loss: float, before: Sequence[float]) -> bool:
 
 
 class StopOnSignal(TrainerCallback):
-    """SIGINT and SIGTERM finish the step and save; a second SIGINT interrupts the step."""
+    """SIGINT and SIGTERM finish the step and save; a second SIGINT interrupts the step.
+
+    Attributes:
+        number: the signal that ends the training, the same on all ranks; ``None``: none has come.
+    """
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._own: int | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -132,11 +138,16 @@ class StopOnSignal(TrainerCallback):
                 signal.signal(number, handler)
 
     def _heard(self, number: int, frame: Any) -> None:
-        if self.number is not None and number == signal.SIGINT:
+        if self._own is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.number = number
+        self._own = number
+
+    def asked(self) -> bool:
+        """Whether a signal has come to any rank; all ranks must ask at once."""
+        self.number = ranks.largest(self._own or 0) or None
+        return self.number is not None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.number is not None:
+        if self.asked():
             control.should_save = True
             control.should_training_stop = True

@@ -26,6 +26,7 @@ from llmctl.runs import RunDir
 
 _STAGING = ".saving-"
 _DAMAGED = "damaged-"
+_FACTS = ("world_size", "versions", "metrics_bytes")
 _BYTES_PER_STATE = 4  # optimisers keep float32
 
 
@@ -217,8 +218,10 @@ def newest(run: RunDir, progress: Progress = SILENT) -> Checkpoint | None:
     for path in run.all_checkpoints():
         if not (found := manifest.damage(path)):
             said = manifest.read(path)
-            facts = said["world_size"], said["versions"], said["metrics_bytes"]
-            return Checkpoint(path, step_of(path), *facts)
+            if missing := [fact for fact in _FACTS if fact not in said]:
+                found = [f"{manifest.NAME} does not say {missing[0]}"]
+            else:
+                return Checkpoint(path, step_of(path), *(said[fact] for fact in _FACTS))
         aside = _set_aside(path)
         progress.warn(f"{path} is damaged and passed over: {found[0]}; it is {aside.name} now")
     return None

@@ -3,8 +3,9 @@
 import time
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
+
+from llmctl import ranks
 
 # What is kept free for the last save, as a multiple of the one before it.
 _ROOM = 1.5
@@ -61,7 +62,7 @@ class Deadline(TrainerCallback):
         """
         evaluates = args.eval_strategy == "steps" and (state.global_step + 1) % state.eval_steps == 0
         needed = due + self._step + self._evaluation * evaluates + _ROOM * self._save
-        return bool(broadcast_object_list([self._mark + needed > self.ends])[0])
+        return bool(ranks.largest(self._mark + needed > self.ends))
 
     def _passed(self) -> float:
         """Seconds since this was last asked."""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from transformers import TrainerCallback
 
+from llmctl import ranks
 from llmctl.errors import ModelError
 
 MOST_IN_A_ROW = 10
@@ -64,17 +65,22 @@ class Finite(TrainerCallback):
         if targets is not None and int(targets) == 0:
             self.empty += 1
             self.leave_out()
-            event = {"skipped": "no target", "examples": self._examples(range(len(losses)))}
+            examples = [place for each in ranks.gather(self._examples(range(len(losses)))) for place in each]
+            event = {"skipped": "no target", "examples": examples}
             self.tell(state, event)
             return
         seen = torch.stack([*losses, *([] if norm is None else [norm.to(losses[0].device, losses[0].dtype)])])
         finite = seen.isfinite().tolist()  # waits for the device, once a step
-        if all(finite):
+        if not ranks.largest(not all(finite)):
             self._in_a_row = 0
             return
         bad = [number for number, good in enumerate(finite[: len(losses)]) if not good]
-        examples = self._examples(bad or range(len(losses)))
-        what = f"the loss is {losses[bad[0]].item()}" if bad else f"the gradient's norm is {norm}"
+        mine = f"the loss is {losses[bad[0]].item()}" if bad else None
+        told = ranks.gather((mine, self._examples(bad or range(len(losses)))))
+        # Of the ranks those whose loss it is; where it is nobody's, all of them.
+        whose = [each for each in told if each[0]] or told
+        what = whose[0][0] or f"the gradient's norm is {norm}"
+        examples = [place for _, places in whose for place in places]
         self._in_a_row += 1
         if self.on_nonfinite == "skip" and self._in_a_row <= MOST_IN_A_ROW:
             self.skipped += 1

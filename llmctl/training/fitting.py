@@ -87,7 +87,7 @@ def fit(
             run=run,
             resume_hint=f"make room, then: llmctl {command} --resume {run.path}",
             finite=finite,
-            stopped=lambda: stop.number is not None,
+            stopped=stop.asked,
             progress=progress,
             model=model,
             args=arguments,
@@ -103,7 +103,7 @@ def fit(
             _train(trainer, config, checkpoint, plan)
     _tell_skipped(finite, progress)
     step = trainer.state.global_step
-    if stop.number is not None:
+    if stop.asked() and stop.number:
         raise StoppedError(f"stopped at step {step:,}", run, command, exit_code=128 + stop.number)
     if deadline.reached and step < plan.steps:
         place = f"time limit reached: stopped at step {step:,} of {plan.steps:,}"
@@ -141,7 +141,8 @@ def _follow(trainer: ObjectiveTrainer, stream: Stream, checkpoint: Checkpoint | 
     arguments.ignore_data_skip = True
     trainer.add_callback(Reached(stream))
     if checkpoint:
-        stream.go_to(checkpoint.step * arguments.gradient_accumulation_steps, checkpoint.path / STATE)
+        batches = checkpoint.step * arguments.gradient_accumulation_steps * arguments.world_size
+        stream.go_to(batches, checkpoint.path / STATE)
 
 
 def _tell_skipped(finite: Finite, progress: Progress) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from accelerate import PartialState
 
+from llmctl import ranks
 from llmctl.config import Training
 from llmctl.progress import many
 from llmctl.training.sampling import order_of
@@ -39,11 +39,6 @@ class Plan:
     patience: int | None = None
 
 
-def num_processes() -> int:
-    """Ranks that train together."""
-    return int(PartialState().num_processes)
-
-
 def total_steps(config: Training, num_examples: int) -> int:
     """Optimiser steps of a whole run on all processes, counted as Trainer counts them."""
     return config.max_steps or math.ceil(steps_an_epoch(config, num_examples) * config.num_train_epochs)
@@ -51,13 +46,13 @@ def total_steps(config: Training, num_examples: int) -> int:
 
 def steps_an_epoch(config: Training, num_examples: int) -> int:
     """Optimiser steps of one pass over the examples."""
-    batches = math.ceil(num_examples / (config.per_device_train_batch_size * num_processes()))
+    batches = math.ceil(num_examples / (config.per_device_train_batch_size * ranks.count()))
     return math.ceil(batches / config.gradient_accumulation_steps)
 
 
 def examples_a_step(config: Training) -> int:
     """The effective batch: examples of one optimiser step, on all processes."""
-    return config.per_device_train_batch_size * config.gradient_accumulation_steps * num_processes()
+    return config.per_device_train_batch_size * config.gradient_accumulation_steps * ranks.count()
 
 
 def batch_told(config: Training) -> str:
@@ -65,7 +60,7 @@ def batch_told(config: Training) -> str:
     each, times, processes = (
         config.per_device_train_batch_size,
         config.gradient_accumulation_steps,
-        num_processes(),
+        ranks.count(),
     )
     told = many(examples_a_step(config), "example")
     if examples_a_step(config) == each:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from torch.utils.data import IterableDataset
 from transformers import TrainerCallback
 
+from llmctl import ranks
 from llmctl.data.blocks import TokenizedDocuments
 from llmctl.data.stream import Buffer, Place
 from llmctl.errors import DataError
@@ -72,10 +74,14 @@ class Chunk:
     behind: Start
     ends_pass: bool
 
-    def batches(self, size: int, first: int) -> Iterator[list[Any]]:
-        """The batches from number ``first`` on."""
+    def batches(self, size: int, first: int) -> Iterator[np.ndarray]:
+        """The places (B,) of the batches from number ``first`` on."""
         for begin in range(first * size, len(self.order), size):
-            yield [self.mixture[self.start.chunk, int(place)] for place in self.order[begin : begin + size]]
+            yield self.order[begin : begin + size]
+
+    def examples(self, places: np.ndarray) -> list[Any]:
+        """The examples of a batch."""
+        return [self.mixture[self.start.chunk, int(place)] for place in places]
 
     def tokens(self, count: int) -> dict[str, int]:
         """Tokens of the first ``count`` examples, by source."""
@@ -181,7 +187,11 @@ class Stream(IterableDataset[Any]):
         return Chunk(start, mixture, np.fromiter(order, dtype=np.int64), behind, buffer.ends_pass)
 
     def __iter__(self) -> Iterator[list[Any]]:
-        """The batches: lists of examples; a chunk is made while the one before is handed out."""
+        """The batches of this rank, every N-th of all: lists of examples; one chunk is made while another is used."""
+        for chunk, places in islice(self._batches(), ranks.index(), None, ranks.count()):
+            yield chunk.examples(places)
+
+    def _batches(self) -> Iterator[tuple[Chunk, np.ndarray]]:
         chunks = self.chunks()
         skip = self._first - self._start.batch
         with ThreadPoolExecutor(1) as maker:
@@ -190,11 +200,11 @@ class Stream(IterableDataset[Any]):
                 chunk = ahead.result()
                 ahead = maker.submit(next, chunks)
                 self._log.append(chunk)
-                yield from chunk.batches(self.batch_size, skip)
+                yield from ((chunk, places) for places in chunk.batches(self.batch_size, skip))
                 skip = max(skip - (chunk.behind.batch - chunk.start.batch), 0)
 
     def reach(self, batch: int) -> None:
-        """The training has learnt from so many batches."""
+        """The training has learnt from so many batches, on all ranks."""
         while len(self._log) > 1 and self._log[0].behind.batch <= batch:
             self._log.popleft()
         if not self._log:
@@ -261,5 +271,5 @@ class Reached(TrainerCallback):
         self.stream = stream
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.stream.reach(state.global_step * args.gradient_accumulation_steps)
+        self.stream.reach(state.global_step * args.gradient_accumulation_steps * args.world_size)
         state.epoch = self.stream.passes  # Trainer knows no end of a stream: it would count shares of the run

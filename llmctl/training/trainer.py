@@ -10,24 +10,28 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
+from llmctl import ranks
+from llmctl.data.blocks import IGNORED
 from llmctl.objectives import Objective
 from llmctl.progress import SILENT, Progress
 from llmctl.runs import RunDir
 from llmctl.training import checkpoints, muon
 from llmctl.training.arguments import LION, MUON
+from llmctl.training.dealing import STAND_IN, Dealt, dealt_loader
 from llmctl.training.evaluating import CutShortError, UntilStopped, undrawn
 from llmctl.training.finite import Finite, check_weights
 from llmctl.training.lion import Lion
-from llmctl.training.sampling import WithEpoch, order_of
+from llmctl.training.sampling import Shuffled, WithEpoch, order_of
 from llmctl.training.streaming import STATE as STREAM_STATE
 from llmctl.training.streaming import Stream
 
@@ -88,7 +92,10 @@ class ObjectiveTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
+        stands_in = inputs.pop(STAND_IN, False)
         loss = self.objective.loss(model, inputs, num_items_in_batch)
+        if stands_in:
+            loss = loss * 0
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # gradients are averaged over processes
         return (loss, None) if return_outputs else loss
@@ -106,7 +113,11 @@ class ObjectiveTrainer(Trainer):
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
         """As Trainer's; of batches without a single target 1, so that their loss is zero and not undefined."""
-        count = super()._get_num_items_in_batch(batch_samples, device)
+        counted = [
+            {**batch, "labels": torch.full_like(batch["labels"], IGNORED)} if STAND_IN in batch else batch
+            for batch in batch_samples
+        ]
+        count = super()._get_num_items_in_batch(counted, device)
         if self.finite:
             self.finite.saw_targets(count)
         return count.clamp(min=1) if isinstance(count, torch.Tensor) else count and max(count, 1)
@@ -145,15 +156,27 @@ class ObjectiveTrainer(Trainer):
         found: torch.optim.Optimizer = super().create_optimizer(model)
         return found
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[Any] | None:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Shuffled:
         """Batches of like length where the examples' lengths differ; the epoch too for examples that change with it."""
         examples: Any = self.train_dataset
         order = order_of(examples, self.args.train_batch_size, self.args.seed)
         return WithEpoch(order) if getattr(examples, "changes_by_epoch", False) else order
 
+    def _dealt(self, order: Shuffled) -> Dealt:
+        return Dealt(order, self.args.train_batch_size, rank=ranks.index(), num_ranks=ranks.count())
+
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """As Trainer's; of a stream, which makes its batches itself, a plain one."""
+        """As Trainer's; of a stream, which makes its batches itself, a plain one; of several ranks each its own."""
         if not isinstance(self.train_dataset, Stream):
+            if ranks.count() > 1:
+                how: dict[str, Any] = {
+                    "num_workers": self.args.dataloader_num_workers,
+                    "pin_memory": self.args.dataloader_pin_memory,
+                    "generator": torch.Generator(),  # as below
+                }
+                return dealt_loader(
+                    self.train_dataset, self.data_collator, self._dealt(self._get_train_sampler()), **how
+                )
             loader: DataLoader[Any] = super().get_train_dataloader()
             return loader
         return DataLoader(
@@ -177,8 +200,8 @@ class ObjectiveTrainer(Trainer):
         order = order_of(self.train_dataset, self.args.train_batch_size, self.args.seed)
         order.set_epoch(epoch)
         number = step * self.args.gradient_accumulation_steps + batch
-        first = (number * self.args.world_size + self.args.process_index) * self.args.train_batch_size
-        return [int(place) for place in order][first : first + self.args.train_batch_size]
+        batch_of_rank = next(islice(self._dealt(order), number, None), [])
+        return [place for place in batch_of_rank if isinstance(place, int)]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As Trainer's, with the share of the steps since the last time whose gradients were clipped.

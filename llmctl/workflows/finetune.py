@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmctl import disk, runs
+from llmctl import disk, ranks, runs
 from llmctl.config import FinetuneConfig
 from llmctl.hub import NotCachedError
 from llmctl.limits import num_positions
@@ -212,7 +212,8 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
             judgement=judgement,
             seconds=trained.seconds,
         )
-        disk.write_file(trained.run_dir.card, task_card(config, trained.run_dir, result, ready.objective))
+        if ranks.is_first():
+            disk.write_file(trained.run_dir.card, task_card(config, trained.run_dir, result, ready.objective))
         return result
 
 

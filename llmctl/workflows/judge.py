@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmctl import disk
+from llmctl import disk, ranks
 from llmctl.errors import RunError
 from llmctl.metrics.baseline import majority
 from llmctl.metrics.intervals import tell_few
@@ -138,6 +138,8 @@ def _surest_mistakes(
 def _write(
     path: Path, judgement: Judgement, objective: "TaskObjective", features: Any, predictions: "Predictions"
 ) -> None:
+    if not ranks.is_first():
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with disk.staged_file(path.with_suffix(".predictions.jsonl")) as file:

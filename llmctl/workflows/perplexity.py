@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmctl import disk, runs
+from llmctl import disk, ranks, runs
 from llmctl.config import Corpus, EvalConfig, PretrainConfig
 from llmctl.errors import ConfigError, RunError
 from llmctl.limits import check_length, positions_in
@@ -240,6 +240,8 @@ def _window(config: EvalConfig, recipe: PretrainConfig | None, positions: int | 
 
 def _write(path: Path, result: TextResult, details: "Scores | None") -> None:
     """Write the scores, and beside them, of a causal model, a line a document: its tokens, words, bytes and nats."""
+    if not ranks.is_first():
+        return
     try:
         path.parent.mkdir(exist_ok=True)
         if details:

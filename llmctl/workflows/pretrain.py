@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmctl import disk, runs
+from llmctl import disk, ranks, runs
 from llmctl.config import PretrainConfig
 from llmctl.data.mixture import check_text, ingredients
 from llmctl.errors import ConfigError, DataError
@@ -213,10 +213,10 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
             sources=mixing.judged(mixing.seen(config, ready.examples, steps), ready, model),
             bad_shards=len(ready.lost),
         )
-        disk.write_file(
-            trained.run_dir.card,
-            text_card(config, trained.run_dir, result, ready.objective, models.describe(trained.model)),
-        )
+        if ranks.is_first():
+            described = models.describe(trained.model)
+            card = text_card(config, trained.run_dir, result, ready.objective, described)
+            disk.write_file(trained.run_dir.card, card)
         return result
 
 

@@ -82,7 +82,6 @@ def training_set(
     """The examples of a stream, and what is known of them.
 
     Raises:
-        ConfigError: several processes would train.
         DataError: a shard is broken, or a buffer holds too little to learn from.
     """
     from llmctl import training
@@ -90,8 +89,6 @@ def training_set(
     from llmctl.data.encode import Encoder
     from llmctl.data.stream import buffers, start_of
 
-    if training.num_processes() > 1:
-        raise ConfigError("a stream feeds one process", hint="leave --streaming out, or start one process")
     encoder = Encoder(backend_of(objective.tokenizer), objective.tokenizer.eos_token_id)
     marks = encoder.marks(text.start, progress)
     read = partial(buffers, text, encoder, marks, size=config.buffer_size, seed=config.seed)

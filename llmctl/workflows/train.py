@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from llmctl import disk, runs
+from llmctl import disk, ranks, runs
 from llmctl.config import FinetuneConfig, ModelShape, PretrainConfig
 from llmctl.errors import ConfigError, LlmctlError, ModelError
 from llmctl.progress import SILENT, Progress, many
@@ -179,23 +179,28 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
         llmctl.training.StoppedError: a signal or the time limit ended the training early, with a checkpoint.
     """
     session = began = time.monotonic()
-    check(stage, config)
+
+    def taken_up() -> tuple[ConfigT, resuming.Resumed | None]:
+        check(stage, config)
+        return resuming.take_up(stage.command, config)
+
     asked = config
-    config, resumed = resuming.take_up(stage.command, config)
+    config, resumed = ranks.share(taken_up)
     began -= resumed.run.seconds() if resumed else 0.0
     config = stage.settle(config)
     with disk.failures_told():
-        config, splits = load(stage, config, progress)
+        config, splits = ranks.first_then_others(lambda: load(stage, config, progress))
         described = {name: split.describe() for name, split in splits.items()}
         if resumed:
             resuming.check_data(resumed, described, config.allow_changes, progress)
         from llmctl import training  # noqa: F401  # seconds, in which an interruption should find no run yet
 
-        run_dir = resumed.run if resumed else _create_run(stage, config, described)
+        run_dir = resumed.run if resumed else ranks.share(lambda: _create_run(stage, config, described))
         progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
-        with runs.locked(run_dir):
+        with runs.locked(run_dir) if ranks.is_first() else nullcontext():
             if resumed:
-                resuming.find(stage.command, asked)  # another process may have finished it meanwhile
+                # another command may have finished it meanwhile
+                ranks.share(lambda: resuming.find(stage.command, asked))
             times = {"session": session, "began": began}
             return _train(stage, config, run_dir, splits, progress, resumed=resumed, **times)
 
@@ -213,12 +218,16 @@ def _train(
 ) -> ResultT:
     from llmctl import models, training
 
-    new = resumed is None
-    with _removed_unless_it_ends_well(run_dir) if new else nullcontext():
+    def begin() -> "training.Checkpoint | None":
         training.clean_up(run_dir)
         checkpoint = training.newest_checkpoint(run_dir, progress)
         if resumed:
-            resuming.go_on_from(resumed, checkpoint, training.num_processes(), progress)
+            resuming.go_on_from(resumed, checkpoint, ranks.count(), progress)
+        return checkpoint
+
+    new = resumed is None and ranks.is_first()
+    with _removed_unless_it_ends_well(run_dir) if new else nullcontext():
+        checkpoint = ranks.share(begin)
         config, ready = _prepare(stage, config, run_dir, splits, progress)
     while True:
         try:
@@ -246,9 +255,9 @@ def _train(
         run_dir.forget_events(checkpoint.metrics_bytes if checkpoint else 0)
         config, ready = _prepare(stage, config, run_dir, splits, progress)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    models.save(model, ready.tokenizer, run_dir.model)
+    ranks.share(lambda: models.save(model, ready.tokenizer, run_dir.model))
     result = stage.finish(config, ready, Trained(run_dir, model, trainer, began), progress)
-    if trainer.is_world_process_zero():
+    if ranks.is_first():
         run_dir.seal()
         # The very last: a run that was killed before has either its model or what it can be resumed from.
         if not config.keep_checkpoints:
@@ -277,10 +286,11 @@ def _prepare(
     """The config that the run's recipe then has, and what is needed to train by it."""
     from llmctl import training
 
-    ready = stage.prepare(config, run_dir, splits, progress)
+    ready = ranks.first_then_others(lambda: stage.prepare(config, run_dir, splits, progress))
     config = training.for_this_machine(config, ready.plan)
     progress.note(f"hardware: {training.describe(config)}")
-    disk.write_file(run_dir.recipe, _recipe(stage, config, run_dir))
+    if ranks.is_first():
+        disk.write_file(run_dir.recipe, _recipe(stage, config, run_dir))
     training.make_arguments(config, run_dir, ready.plan, validated=ready.validation is not None)
     training.check_space(config, run_dir, ready.model, progress)
     return config, ready

@@ -1,0 +1,72 @@
+"""A command of several processes: who starts them, and which of them speaks."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from llmctl import launch, ranks
+from llmctl.config import Launch
+
+if TYPE_CHECKING:
+    from llmctl.cli.console import Console
+    from llmctl.watchdog import Watchdog
+
+_SECONDS_FOR_THE_LAUNCHER = 10.0
+_OF_PEERS = ("gloo", "nccl", "connection closed by peer", "connection reset by peer", "broken pipe")
+
+_watchdog: "Watchdog | None" = None
+
+
+def started(config: Any, arguments: list[str]) -> int | None:
+    """Start the ranks that the command asks for and wait for them.
+
+    Returns:
+        Their exit code; ``None``: this process does the work itself.
+    """
+    if not isinstance(config, Launch):
+        return None
+    launch.take_rank_from_scheduler()
+    place = launch.place_of(config)
+    return None if place is None else launch.start(place, config, arguments)
+
+
+def meet(config: Any, tell: Callable[[str, str | None], None]) -> None:
+    """As one of several ranks, meet the others and watch them from now on."""
+    global _watchdog
+    if ranks.count() > 1:
+        from llmctl import watchdog
+
+        ranks.join()
+        if ranks.is_first():
+            launch.forget_code()
+        _watchdog = watchdog.start(config.ddp_timeout, tell)
+
+
+def console(quiet: bool, as_json: bool) -> "Console":
+    """The terminal for rank 0, none for the others."""
+    from llmctl.cli.console import Console, Mute
+
+    return Console(quiet=quiet, as_json=as_json) if ranks.is_first() else Mute()
+
+
+def may_tell(error: BaseException) -> bool:
+    """Whether this process is to show the error: of what all ranks meet one does, of a lost rank the launcher."""
+    if ranks.count() == 1:
+        return True
+    if _watchdog is None:
+        return ranks.is_first()
+    if any(part in str(error).lower() for part in _OF_PEERS):
+        # Another rank's error, or its death, is behind this; whoever looks after the processes tells it and ends us.
+        signal.signal(signal.SIGTERM, lambda *given: os._exit(1))
+        time.sleep(_SECONDS_FOR_THE_LAUNCHER)
+        return _watchdog.speaks_first() and "TORCHELASTIC_RUN_ID" not in os.environ
+    return _watchdog.speaks_first()
+
+
+def part(code: int) -> int:
+    """As a rank, end; returns the exit code of this process."""
+    if _watchdog:
+        _watchdog.finish()
+    return launch.leave_code(code) if code else 0

@@ -1,0 +1,163 @@
+"""The processes that work on one command together, as ``torchrun`` and ``accelerate launch`` start them: its ranks.
+
+Rank 0 is the one that prepares, writes and speaks. Where there is one process, nothing here costs or changes anything.
+What ranks tell each other goes over the processors (gloo), whatever the training uses, and waits as long as it takes: a
+rank that died or hangs is the watchdog's affair (``llmctl.watchdog``).
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from itertools import islice
+from typing import Any, TypeVar, cast
+
+from llmctl.errors import ConfigError, LlmctlError
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+# whether this rank does something by itself, while the others wait for it or it for them
+_alone = False
+_AS_LONG_AS_IT_TAKES = timedelta(days=30)
+
+
+def index() -> int:
+    """The number of this process, from 0."""
+    return int(os.environ.get("RANK", 0))
+
+
+def count() -> int:
+    """How many processes work together."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def is_first() -> bool:
+    """Whether this is the process that prepares, writes and speaks."""
+    return index() == 0
+
+
+@cache
+def _group() -> Any:
+    from torch import distributed
+
+    return distributed.new_group(backend="gloo", timeout=_AS_LONG_AS_IT_TAKES)
+
+
+def join() -> None:
+    """Meet the other ranks; imports the heavy libraries.
+
+    Raises:
+        ConfigError: Accelerate would have each rank work for itself, on the same.
+    """
+    if count() == 1:
+        return
+    import torch
+    from accelerate import PartialState
+
+    on_cpu = not torch.accelerator.is_available()
+    if on_cpu:  # else Accelerate, and Trainer that asks it anew, take each rank for the only one, and say nothing
+        os.environ["ACCELERATE_USE_CPU"] = "true"
+    state = PartialState(cpu=on_cpu)
+    if state.num_processes != count():
+        raise ConfigError(
+            f"{count()} processes were started, but Accelerate makes {state.num_processes} of them "
+            f"({state.distributed_type.value} on {state.device.type})",
+            hint="start one process; several work together on GPUs or, where there are none, on the CPU",
+        )
+    _group()
+
+
+def _act_together() -> bool:
+    return count() > 1 and not _alone
+
+
+@contextmanager
+def _by_itself() -> Iterator[None]:
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False
+
+
+def share(make: Callable[[], ResultT]) -> ResultT:
+    """What ``make`` gives on rank 0, on every rank; the others wait. Within it rank 0 acts as if it were alone.
+
+    Raises:
+        LlmctlError: what ``make`` raised on rank 0, on every rank.
+    """
+    if not _act_together():
+        return make()
+    from torch import distributed
+
+    told: list[Any] = [None, None]
+    if is_first():
+        try:
+            with _by_itself():
+                told[0] = make()
+        except LlmctlError as found:
+            told[1] = found
+    distributed.broadcast_object_list(told, src=0, group=_group())
+    result, error = told
+    if error is not None:
+        raise error
+    return cast(ResultT, result)
+
+
+def first_then_others(make: Callable[[], ResultT]) -> ResultT:
+    """``make()`` on rank 0, then on the others, who find prepared what it left on disk.
+
+    Raises:
+        LlmctlError: what ``make`` raised on rank 0, on every rank.
+    """
+    made: list[ResultT] = []
+    share(lambda: made.append(make()))
+    if made:
+        return made[0]
+    with _by_itself():
+        return make()
+
+
+def gather(value: ResultT) -> list[ResultT]:
+    """Every rank's ``value``, in the order of the ranks."""
+    if not _act_together():
+        return [value]
+    from torch import distributed
+
+    found: list[Any] = [None] * count()
+    distributed.all_gather_object(found, value, group=_group())
+    return found
+
+
+def largest(value: int) -> int:
+    """The largest of the ranks' values: a tenth of a millisecond on one machine, so it can be asked at each step."""
+    if not _act_together():
+        return value
+    import torch
+    from torch import distributed
+
+    found = torch.tensor(value)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX, group=_group())
+    return int(found)
+
+
+def in_turns(items: Iterable[ItemT], work: Callable[[ItemT], ResultT]) -> Iterator[tuple[ItemT, ResultT]]:
+    """Each item with what ``work`` makes of it, in order, on every rank; of N ranks each works on every N-th.
+
+    What comes of it is what one process would give, to the last bit, where ``work`` looks at its item alone.
+
+    Args:
+        items: the same on all ranks.
+        work: gives what can be pickled.
+    """
+    if not _act_together():
+        for item in items:
+            yield item, work(item)
+        return
+    rest = iter(items)
+    while group := list(islice(rest, count())):
+        mine = work(group[index()]) if index() < len(group) else None
+        yield from zip(group, gather(mine), strict=False)

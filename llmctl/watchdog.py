@@ -1,0 +1,116 @@
+"""A rank that dies or hangs ends all of them, and its error is told once.
+
+Each rank has a thread that says, over the store where the ranks met, that it is there, and looks at the others. A
+process that was stopped, or whose machine is gone, says nothing any more: the others end then, and kill it where they
+can. (Libraries notice a peer that died, but wait for one that is stopped until a time-out of half an hour.)
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from llmctl import ranks
+
+_BEATS_A_TIMEOUT = 10
+_DONE = "done"
+
+
+class Watchdog(threading.Thread):
+    """Says that this rank is there, and ends it when another has said nothing for too long.
+
+    Args:
+        store: a ``torch.distributed`` store of its own, whose calls end within ``seconds``.
+        seconds: how long a rank may say nothing.
+        tell: shows an error to the person who watches: message and hint.
+    """
+
+    def __init__(self, store: Any, seconds: float, tell: Callable[[str, str | None], None]) -> None:
+        super().__init__(name="watchdog", daemon=True)
+        self.store = store
+        self.seconds = seconds
+        self.tell = tell
+        self._over = threading.Event()
+        self._beats = 0
+        self._beat()
+        store.set(f"who/{ranks.index()}", f"{os.getpid()} {socket.gethostname()}")
+
+    def run(self) -> None:
+        # Rank 0 looks at all, the others at rank 0: with N ranks 2 N questions, not N times N.
+        watched = range(1, ranks.count()) if ranks.is_first() else range(1)
+        seen = {rank: ("", time.monotonic()) for rank in watched}
+        answered = time.monotonic()
+        while not self._over.wait(self.seconds / _BEATS_A_TIMEOUT):
+            try:
+                self._beat()
+                for rank in watched:
+                    beat = self.store.get(f"beat/{rank}").decode()
+                    if beat != seen[rank][0]:
+                        seen[rank] = beat, time.monotonic()
+                answered = time.monotonic()
+            except Exception:  # the store is gone, with the process that keeps it
+                if time.monotonic() - answered > self.seconds:
+                    self._end("the process that started this one, or rank 0, does not answer any more")
+                continue
+            for rank, (beat, since) in seen.items():
+                if beat != _DONE and time.monotonic() - since > self.seconds:
+                    self._lost(rank)
+
+    def finish(self) -> None:
+        """This rank has done its work and says no more."""
+        self._over.set()
+        with contextlib.suppress(Exception):
+            self.store.set(f"beat/{ranks.index()}", _DONE)
+
+    def speaks_first(self) -> bool:
+        """Whether no other rank has told an error yet; the next that asks is told that this one has."""
+        try:
+            return int(self.store.add("errors", 1)) == 1
+        except Exception:  # without the store better twice than never
+            return True
+
+    def _beat(self) -> None:
+        self._beats += 1
+        self.store.set(f"beat/{ranks.index()}", str(self._beats))
+
+    def _lost(self, rank: int) -> None:
+        pid, host = "", ""
+        with contextlib.suppress(Exception):
+            pid, _, host = self.store.get(f"who/{rank}").decode().partition(" ")
+        if host == socket.gethostname():  # a stopped process hears no other signal
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(int(pid), signal.SIGKILL)
+        self._end(f"rank {rank} (process {pid} on {host}) has not answered for {self.seconds:g} seconds")
+
+    def _end(self, what: str) -> None:
+        if self.speaks_first():
+            self.tell(
+                f"{what}: all processes end",
+                "see what became of it (memory? the machine?), then go on with --resume RUN",
+            )
+            sys.stderr.flush()
+        os._exit(1)  # the main thread may wait for the lost rank for ever
+
+
+def start(seconds: float, tell: Callable[[str, str | None], None]) -> Watchdog:
+    """Watch the other ranks, which have met, from now on.
+
+    Args:
+        seconds: as ``--ddp-timeout``.
+        tell: as for :class:`Watchdog`.
+    """
+    from torch.distributed import PrefixStore, TCPStore
+
+    place, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(place, port, is_master=False, timeout=timedelta(seconds=seconds))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    watchdog = Watchdog(PrefixStore(f"llmctl/{attempt}", store), seconds, tell)
+    ranks.gather(None)  # all have said so once
+    watchdog.start()
+    return watchdog
