@@ -57,7 +57,9 @@ def join() -> None:
     from accelerate import PartialState
 
     on_cpu = not torch.accelerator.is_available()
-    if on_cpu:  # else Accelerate, and Trainer that asks it anew, take each rank for the only one, and say nothing
+    if (
+        on_cpu
+    ):  # else Accelerate, and Trainer that asks it anew, take each rank for the only one, and say nothing
         os.environ["ACCELERATE_USE_CPU"] = "true"
     state = PartialState(cpu=on_cpu)
     if state.num_processes != count():

@@ -22,6 +22,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from llmctl import ranks
 from llmctl.config import GenerateConfig
 from llmctl.errors import ModelError
 from llmctl.inference.rows import Continuation, Prompt, Row, make_rows
@@ -96,22 +97,32 @@ def _written(
 ) -> Iterator[Continuation]:
     count = settings.num_return_sequences
     size = settings.batch_size * count
-    alone = model.config.model_type in _ALONE
     with progress.bar("generating", len(rows), "texts") as advance:
         for begin in range(0, len(rows), size * _SORTED_BATCHES):
-            chunk = rows[begin : begin + size * _SORTED_BATCHES]
-            by_length = sorted(chunk, key=lambda row: len(row.prompt_ids))
-            for first in range(0, len(chunk), size):
-                batch = by_length[first : first + size]
-                if settings.num_beams > 1:
-                    for same_prompt in range(0, len(batch), count):
-                        _beams(model, batch[same_prompt : same_prompt + count], settings)
-                else:
-                    for rows_at_once in [[row] for row in batch] if alone else [batch]:
-                        for _ in _advance(model, rows_at_once, settings):
-                            pass
+            chunk = range(begin, min(begin + size * _SORTED_BATCHES, len(rows)))
+            by_length = sorted(chunk, key=lambda place: len(rows[place].prompt_ids))
+            batches = [by_length[first : first + size] for first in range(0, len(chunk), size)]
+            done: dict[int, Continuation] = {}
+            for batch, texts in ranks.in_turns(
+                batches, lambda batch: _write_out(model, [rows[place] for place in batch], settings)
+            ):
+                done.update(zip(batch, texts, strict=True))
                 advance(len(batch))
-            yield from (row.continuation() for row in chunk)
+            yield from (done[place] for place in chunk)
+
+
+def _write_out(model: Any, batch: list[Row], settings: GenerateConfig) -> list[Continuation]:
+    """All rows of a batch to their end."""
+    count = settings.num_return_sequences
+    if settings.num_beams > 1:
+        for same_prompt in range(0, len(batch), count):
+            _beams(model, batch[same_prompt : same_prompt + count], settings)
+    else:
+        alone = model.config.model_type in _ALONE
+        for rows_at_once in [[row] for row in batch] if alone else [batch]:
+            for _ in _advance(model, rows_at_once, settings):
+                pass
+    return [row.continuation() for row in batch]
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from accelerate.utils import extract_model_from_parallel
 
+from llmctl import ranks
 from llmctl.errors import ConfigError, ModelError
 from llmctl.limits import check_ids, num_positions
 from llmctl.progress import SILENT, Progress
@@ -112,10 +113,14 @@ def score(
         progress.bar("scoring", int(windows.num_scored.sum()), "tokens") as advance,
     ):
         losses_of = None
-        for chosen in _batches(windows, batch_size):
+
+        def scored(chosen: np.ndarray) -> np.ndarray:
+            nonlocal losses_of
             batch = _tensors(documents, begins, windows, chosen, first_token_context)
             losses_of = losses_of or _loss_function(model)
-            sums = _sum_by_window(losses_of(*batch), windows.num_scored[chosen])
+            return _sum_by_window(losses_of(*batch), windows.num_scored[chosen])
+
+        for chosen, sums in ranks.in_turns(_batches(windows, batch_size), scored):
             if not np.isfinite(sums).all():
                 document = int(windows.document[chosen][~np.isfinite(sums)].min())
                 raise ModelError(

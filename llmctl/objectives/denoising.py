@@ -185,8 +185,12 @@ class Denoising(TextObjective):
         """``loss``, ``perplexity`` and ``written_accuracy`` of gaps that are always the same."""
         examples = self.training_set(features)
         sums = np.zeros((len(examples), 3))
-        for chosen, batch in self.judged(model, examples, "rows", progress):
-            sums[chosen] = _sums(logits_of_targets(model, batch), batch["labels"])
+
+        def score(batch: dict[str, torch.Tensor]) -> np.ndarray:
+            return _sums(logits_of_targets(model, batch), batch["labels"])
+
+        for chosen, found in self.judged(model, examples, "rows", progress, score):
+            sums[chosen] = found
         config = self.config
         return summary(
             {"written": sums},

@@ -150,8 +150,12 @@ class MaskedLM(TextObjective):
         """``loss``, ``perplexity`` and ``masked_accuracy`` of tokens hidden by masks that are always the same."""
         examples = self.judged_set(features)
         sums = np.zeros((len(examples), 3))
-        for chosen, batch in self.judged(model, examples, "rows", progress):
-            sums[chosen] = sums_of_hidden(*logits_of_hidden(model, batch), batch["labels"])
+
+        def score(batch: dict[str, torch.Tensor]) -> np.ndarray:
+            return sums_of_hidden(*logits_of_hidden(model, batch), batch["labels"])
+
+        for chosen, found in self.judged(model, examples, "rows", progress, score):
+            sums[chosen] = found
         return summary(
             {"masked": sums},
             signature=f"{self.masker.signature}|length:{self.config.block_size}",

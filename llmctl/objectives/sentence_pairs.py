@@ -171,13 +171,16 @@ class SentencePairs(MaskedLM):
         """As a masked model's, and the loss and accuracy of the second question."""
         examples = self.judged_set(features)
         hidden, pairs = np.zeros((len(examples), 3)), np.ones((len(examples), 3))
-        for chosen, batch in self.judged(model, examples, "pairs", progress):
+
+        def score(batch: dict[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             logits, targets, answers = self._logits(model, batch)
             wanted = batch["pair_label"]
-            hidden[chosen] = sums_of_hidden(logits, targets, batch["labels"])
             losses = functional.cross_entropy(answers.float(), wanted, reduction="none")
-            pairs[chosen, 0] = losses.cpu().numpy()
-            pairs[chosen, 2] = answers.argmax(dim=-1).eq(wanted).cpu().numpy()
+            right = answers.argmax(dim=-1).eq(wanted)
+            return sums_of_hidden(logits, targets, batch["labels"]), losses.cpu().numpy(), right.cpu().numpy()
+
+        for chosen, found in self.judged(model, examples, "pairs", progress, score):
+            hidden[chosen], pairs[chosen, 0], pairs[chosen, 2] = found
         return summary(
             {"masked": hidden, self.second: pairs},
             signature=f"{self.masker.signature}|length:{self.config.block_size}",

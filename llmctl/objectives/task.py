@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 
+from llmctl import ranks
 from llmctl.config import TaskSettings
 from llmctl.data.blocks import IGNORED as IGNORED
 from llmctl.inference import evaluating
@@ -178,7 +179,7 @@ class TaskObjective(ABC):
     def predict(
         self, model: Any, features: Any, *, progress: Progress = SILENT, with_odds: bool = False
     ) -> Predictions:
-        """Answer all examples, in batches of like length; what is kept are answers, never logits.
+        """Answer all examples, in batches of like length, which ranks share; what is kept are answers, never logits.
 
         Args:
             with_odds: keep the probability of each class too.
@@ -187,21 +188,25 @@ class TaskObjective(ABC):
         confidence = np.full(len(features), np.nan)
         odds: dict[int, np.ndarray] = {}
         loss_sum, num_targets = 0.0, 0
+
+        def answered(chosen: np.ndarray) -> Answered:
+            batch = self.collate([features[int(index)] for index in chosen])
+            found = self.answer(model, {name: value.to(model.device) for name, value in batch.items()})
+            return replace(found, odds=found.odds.cpu() if with_odds and found.odds is not None else None)
+
         with (
             evaluating(model),
             torch.inference_mode(),
             progress.bar("judging", len(features), self.unit) as advance,
         ):
-            for chosen in batches_by_length(features.lengths, self.batch_size):
-                batch = self.collate([features[int(index)] for index in chosen])
-                device = model.device
-                found = self.answer(model, {name: value.to(device) for name, value in batch.items()})
+            batches = batches_by_length(features.lengths, self.batch_size)
+            for chosen, found in ranks.in_turns(batches, answered):
                 for place, index in enumerate(chosen):
                     answers[index] = found.answers[place]
                     if found.confidence is not None:
                         confidence[index] = found.confidence[place]
-                if with_odds and found.odds is not None:
-                    odds.update(zip(chosen.tolist(), found.odds.cpu().numpy(), strict=True))
+                if found.odds is not None:
+                    odds.update(zip(chosen.tolist(), found.odds.numpy(), strict=True))
                 loss_sum, num_targets = loss_sum + found.loss_sum, num_targets + found.num_targets
                 advance(len(chosen))
         known = not np.isnan(confidence).all()

@@ -1,15 +1,15 @@
 """Objectives over plain text: what each must say, and what all of them share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from llmctl import runs
+from llmctl import ranks, runs
 from llmctl.config import PretrainConfig
 from llmctl.data.blocks import IGNORED as IGNORED
 from llmctl.data.blocks import TokenizedDocuments, tokenize
@@ -19,6 +19,8 @@ from llmctl.metrics.intervals import Interval
 from llmctl.objectives.task import batches_by_length
 from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES
+
+ScoresT = TypeVar("ScoresT")
 
 # share of the tokens in documents longer than a block from which on documents are packed
 _LONG_DOCUMENTS = 0.05
@@ -146,21 +148,32 @@ class TextObjective(ABC):
         """
 
     def judged(
-        self, model: Any, examples: Any, unit: str, progress: Progress
-    ) -> Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
-        """The examples in batches of like length on the model's device, to be scored: their indices (B,), the batch.
+        self,
+        model: Any,
+        examples: Any,
+        unit: str,
+        progress: Progress,
+        score: Callable[[dict[str, torch.Tensor]], ScoresT],
+    ) -> Iterator[tuple[np.ndarray, ScoresT]]:
+        """What ``score`` gives of each batch: its indices (B,) and that, which must be on the CPU.
 
-        Each is as in :data:`JUDGED_ROUND`; the model is in evaluation mode meanwhile, and nothing keeps gradients.
+        The batches are of examples of like length, on the model's device, each as in :data:`JUDGED_ROUND`; the model is
+        in evaluation mode, and nothing keeps gradients. Ranks share them.
         """
         lengths = np.zeros(len(examples)) if examples.lengths is None else examples.lengths
+
+        def scored(chosen: np.ndarray) -> ScoresT:
+            batch = self.collate([examples[JUDGED_ROUND, int(index)] for index in chosen])
+            return score({name: value.to(model.device) for name, value in batch.items()})
+
+        batches = batches_by_length(lengths, self.config.per_device_eval_batch_size)
         with (
             evaluating(model),
             torch.no_grad(),
             progress.bar("judging", len(examples), unit) as advance,
         ):
-            for chosen in batches_by_length(lengths, self.config.per_device_eval_batch_size):
-                batch = self.collate([examples[JUDGED_ROUND, int(index)] for index in chosen])
-                yield chosen, {name: value.to(model.device) for name, value in batch.items()}
+            for chosen, found in ranks.in_turns(batches, scored):
+                yield chosen, found
                 advance(len(chosen))
 
     def evaluate(self, model: Any, features: TokenizedDocuments, *, progress: Progress) -> dict[str, float]:

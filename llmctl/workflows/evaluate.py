@@ -3,7 +3,7 @@
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from llmctl import runs
+from llmctl import ranks, runs
 from llmctl.config import EvalConfig, FinetuneConfig, TaskData
 from llmctl.errors import ConfigError
 from llmctl.metrics.names import check_names
@@ -86,7 +86,7 @@ def _judge_task(
 ) -> "Judgement":
     run_dir = source.run
     own = config.data is None and run_dir is not None
-    split, examples = _examples(config, task, settings, own, progress)
+    split, examples = ranks.first_then_others(lambda: _examples(config, task, settings, own, progress))
 
     from llmctl.workflows.judge import judge
 
@@ -99,7 +99,7 @@ def _judge_task(
     return judge(
         objective,
         model,
-        objective.encode(examples, progress=progress),
+        ranks.first_then_others(lambda: objective.encode(examples, progress=progress)),
         split=split,
         name=source.name,
         metrics=_metrics(settings, task, objective),

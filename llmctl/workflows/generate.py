@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmctl import disk, runs
+from llmctl import disk, ranks, runs
 from llmctl.config import GenerateConfig
 from llmctl.errors import ConfigError
 from llmctl.progress import Progress
@@ -78,7 +78,7 @@ def run(config: GenerateConfig, *, progress: Progress, write: Write) -> Generate
         ConfigError, RunError, DataError, ModelError: as :func:`check`, and what only prompts and model tell.
     """
     check(config)
-    asked = read_asked(config, progress)
+    asked = ranks.share(lambda: read_asked(config, progress))
     began = time.monotonic()
     from llmctl import inference, models
 
@@ -88,7 +88,7 @@ def run(config: GenerateConfig, *, progress: Progress, write: Write) -> Generate
         f"model: {loaded.source.name}" + ("" if config.model else " (the newest run that can generate)")
     )
     prompts = as_read(asked, loaded, raw=config.raw, progress=progress)
-    seed = _seed(config)
+    seed = ranks.share(lambda: _seed(config))
     in_lines = bool(config.input_file or config.output_file)
     if in_lines:
         found = inference.generate_batch(
@@ -213,7 +213,7 @@ def _write_lines(records: Iterable[dict[str, Any]], output_file: str | None, wri
         ConfigError: the file cannot be written.
     """
     lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    if output_file is None:
+    if output_file is None or not ranks.is_first():
         return _count(write(line) for line in lines)
     try:
         with disk.staged_file(Path(output_file)) as file:

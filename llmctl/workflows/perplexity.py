@@ -91,7 +91,7 @@ def run(config: EvalConfig, *, progress: Progress) -> TextResult:
     root = runs.runs_dir(config.runs_dir)
     found = models.find_source(config.model or str(runs.latest_finished(root).path), root)
     recipe = resolve(PretrainConfig, found.run.recipe, {}) if found.run else None
-    split, documents, as_trained = _documents(config, recipe, progress)
+    split, documents, as_trained = ranks.first_then_others(lambda: _documents(config, recipe, progress))
     progress.note(f"model: {found.name}" + ("" if config.model else " (the newest run)"))
     score = _score_causal if objective_of(found) in _CAUSAL else _score
     scores, details = score(config, found, recipe, documents, progress)
@@ -145,7 +145,9 @@ def _score_causal(
     loaded = models.load_causal_lm(found.name, runs_dir=runs.runs_dir(config.runs_dir), bf16=config.bf16)
     max_length, stride = _window(config, recipe, inference.num_positions(loaded.model))
     progress.note(f"data: {documents.name}: windows of {max_length} tokens, {stride} newly scored in each")
-    features = tokenize(documents, loaded.tokenizer, cache_dir=runs.cache_dir(), progress=progress)
+    features = ranks.first_then_others(
+        lambda: tokenize(documents, loaded.tokenizer, cache_dir=runs.cache_dir(), progress=progress)
+    )
     scores, details = inference.evaluate_documents(
         loaded.model,
         reversed_texts(features) if reads_backwards(loaded.model) else features,
@@ -188,7 +190,7 @@ def _score(
     settings = replace(own, block_size=length, per_device_eval_batch_size=config.per_device_eval_batch_size)
     judge = text_objective(settings, loaded.tokenizer)
     judge.check_tokenizer()
-    features = judge.encode(documents, progress=progress)
+    features = ranks.first_then_others(lambda: judge.encode(documents, progress=progress))
     scores = judge.judge(
         loaded.model, features, num_resamples=config.num_resamples, seed=config.seed, progress=progress
     )
