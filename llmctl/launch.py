@@ -146,8 +146,9 @@ def start(place: Place, config: Launch, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
 
-    # Of processes that end, or are ended, the ranks and we tell what there is to tell.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):  # the ranks and we tell what there is to tell
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="llmctl-") as folder, _environment(place, folder) as code_file:
         command = ("-m", "llmctl", *arguments)
         try:
@@ -192,6 +193,8 @@ def _environment(place: Place, folder: str) -> Iterator[Path]:
     """What the ranks find in their environment; yields the file where they leave the exit code."""
     code_file = Path(folder, "code")
     given = {CODE_FILE: str(code_file)}
+    if "TORCH_CPP_LOG_LEVEL" not in os.environ:  # stack traces of lost connections
+        given["TORCH_CPP_LOG_LEVEL"] = "ERROR"
     if "OMP_NUM_THREADS" not in os.environ:  # else each rank would take all processors
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         given["OMP_NUM_THREADS"] = str(max(1, cores // place.num_processes))

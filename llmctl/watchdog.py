@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from llmctl import ranks
+from llmctl.launch import leave_code
 
 _BEATS_A_TIMEOUT = 10
 _DONE = "done"
@@ -72,8 +73,8 @@ class Watchdog(threading.Thread):
         """Whether no other rank has told an error yet; the next that asks is told that this one has."""
         try:
             return int(self.store.add("errors", 1)) == 1
-        except Exception:  # without the store better twice than never
-            return True
+        except Exception:  # the store is gone
+            return ranks.is_first()
 
     def _beat(self) -> None:
         self._beats += 1
@@ -95,6 +96,7 @@ class Watchdog(threading.Thread):
                 "see what became of it (memory? the machine?), then go on with --resume RUN",
             )
             sys.stderr.flush()
+            leave_code(1)
         os._exit(1)  # the main thread may wait for the lost rank for ever
 
 

@@ -35,7 +35,7 @@ def started(config: Any, arguments: list[str]) -> int | None:
 def meet(config: Any, tell: Callable[[str, str | None], None]) -> None:
     """As one of several ranks, meet the others and watch them from now on."""
     global _watchdog
-    if ranks.count() > 1:
+    if ranks.count() > 1 and _watchdog is None:
         from llmctl import watchdog
 
         ranks.join()
