@@ -14,7 +14,7 @@ def main() -> None:
     130, 143: stopped by SIGINT, SIGTERM; 141: the reader of the output, such as ``head``, has closed it.
     """
     try:
-        code = _parted(_guarded(sys.argv[1:]))
+        code = _parted(run_command(sys.argv[1:]))
     except BrokenPipeError:
         _let_go_of_output()
         code = _READER_GONE
@@ -44,7 +44,7 @@ def _let_go_of_output() -> None:
             os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
 
 
-def _guarded(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
     """Run the command; turn what it raises into a message and an exit code."""
     import os
     import signal

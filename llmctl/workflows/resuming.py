@@ -105,6 +105,7 @@ def take_up(command: str, config: ConfigT) -> tuple[ConfigT, Resumed | None]:
     changes = _changes(config, recipe)
     _check(changes, config, run)
     now = {name: value for name, (_, value) in changes.items()}
+    now |= {item.name: getattr(config, item.name) for item in fields(Launch)}
     again = replace(recipe, **now, runs_dir=config.runs_dir, resume=None, allow_changes=config.allow_changes)
     return again, Resumed(run, changes)
 

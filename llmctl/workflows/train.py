@@ -15,7 +15,7 @@ from llmctl.errors import ConfigError, LlmctlError, ModelError
 from llmctl.progress import SILENT, Progress, many
 from llmctl.recipe import to_yaml
 from llmctl.runs import RunDir
-from llmctl.workflows import asked_model, asked_optimiser, resuming
+from llmctl.workflows import asked_model, asked_optimiser, asked_processes, resuming
 
 if TYPE_CHECKING:
     from llmctl.data.documents import Documents
@@ -143,6 +143,8 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
         resuming.take_up(stage.command, config)
         return
     stage.check_data(config)
+    asked_processes.check(config)
+    asked_processes.with_global_batch(stage.settle(config))
     if config.model and (given := shape_given(config)):
         raise ConfigError(
             f"{', '.join(given)}: the shape of --model {config.model} is given by its checkpoint",
@@ -162,7 +164,7 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
 
 def settle(stage: Stage[ConfigT, Any], config: ConfigT) -> ConfigT:
     """The config as its run will have it, as far as that can be told before data and model are seen."""
-    return stage.settle(resuming.take_up(stage.command, config)[0])
+    return asked_processes.with_global_batch(stage.settle(resuming.take_up(stage.command, config)[0]))
 
 
 def shape_given(config: ModelShape) -> list[str]:
@@ -187,7 +189,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     asked = config
     config, resumed = ranks.share(taken_up)
     began -= resumed.run.seconds() if resumed else 0.0
-    config = stage.settle(config)
+    config = asked_processes.with_global_batch(stage.settle(config))
     with disk.failures_told():
         config, splits = ranks.first_then_others(lambda: load(stage, config, progress))
         described = {name: split.describe() for name, split in splits.items()}

@@ -1,0 +1,304 @@
+"""Two processes do what one does: the same losses, scores and texts, whoever starts them; and they end together."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from llmctl.data.builtin import stories
+from llmctl.launch import first_host
+from llmctl.runs import RunDir
+from tests.cli.conftest import Run, llmctl
+from tests.verdicts import lines_of, save_base_model, verdicts, write_csv
+
+__all__ = ["llmctl"]
+STEPS = 50
+TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
+ACCELERATE = (
+    "-m",
+    "accelerate.commands.launch",
+    "--multi_gpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+)
+ACCELERATE += ("--mixed_precision", "no", "--dynamo_backend", "no")
+TINY = (
+    "--vocab-size",
+    "400",
+    "--hidden-size",
+    "32",
+    "--num-hidden-layers",
+    "1",
+    "--num-attention-heads",
+    "2",
+)
+HOW = ("--max-steps", str(STEPS), "--logging-steps", "1", "--eval-steps", "25")
+HOW += ("--keep-checkpoints",)
+# As many examples at once as go evenly into neither 25 nor 89: of the last step of an epoch a process has next to none,
+# or none at all.
+BATCH = ("--per-device-train-batch-size", "4", "--global-batch-size", "8")
+
+
+def commands(data: Path) -> dict[str, list[str]]:
+    """Trainings, each under the name of its run, and what is done with their models."""
+    text = [*reading(data), *HOW]
+    made = {
+        "causal": [*text],
+        "masked": [*text, "--objective", "mlm", "--architecture", "bert"],
+        "streamed": [*text, "--streaming", "--buffer-size", "10"],
+        "classified": ["finetune", "--task", "classification", "--data", str(data / "reviews"), *HOW, *BATCH],
+    }
+    made["classified"] += ["--model", str(data / "base"), "--learning-rate", "5e-3", "--num-resamples", "20"]
+    for name, arguments in made.items():
+        arguments += ["--run-name", name]
+    made["judged"] = ["eval", "classified", "--data", str(data / "1001.csv"), "--num-resamples", "20"]
+    made["perplexity"] = ["eval", "causal", "--data", str(data / "train.txt"), "--sample-by", "line"]
+    made["written"] = [
+        "generate",
+        "--model",
+        "causal",
+        "--input-file",
+        str(data / "prompts.txt"),
+        "--seed",
+        "1",
+    ]
+    made["written"] += ["--batch-size", "3", "--max-new-tokens", "12", "--output-file", "texts.jsonl"]
+    return made
+
+
+def reading(data: Path) -> list[str]:
+    text = ["pretrain", "--data", str(data / "train.txt"), "--validation-data", str(data / "dev.txt")]
+    return [*text, "--sample-by", "line", "--block-size", "64", *TINY, *BATCH]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """25 lines of text to learn from, 7 to be judged by; 89 reviews, and 1,001 to be judged by."""
+    place = tmp_path_factory.mktemp("data")
+    lines = [line for story in stories(20) for line in story.splitlines() if len(line) > 40]
+    (place / "train.txt").write_text("\n".join(lines[:25]) + "\n", encoding="utf-8")
+    (place / "dev.txt").write_text("\n".join(lines[25:32]) + "\n", encoding="utf-8")
+    (place / "prompts.txt").write_text("".join(f"{line[:20]}\n" for line in lines[:7]), encoding="utf-8")
+    config = save_base_model(place / "base") / "config.json"
+    without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config.write_text(json.dumps(json.loads(config.read_text()) | without))
+    write_csv(place / "reviews" / "train.csv", verdicts()[31:], "text", "label")
+    write_csv(place / "reviews" / "dev.csv", verdicts()[:31], "text", "label")
+    write_csv(place / "1001.csv", (verdicts() * 9)[:1001], "text", "label")
+    return place
+
+
+def run_all(place: Path, data: Path, *launcher: str) -> Path:
+    """The folder in which all commands were run, by one process or as ``launcher`` starts them."""
+    place.mkdir()
+    (place / "commands.json").write_text(json.dumps([*commands(data).values()]))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("LLMCTL_")}
+    environment |= {"LLMCTL_CACHE_DIR": str(place / "cache"), "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([os.getcwd(), environment.get("PYTHONPATH", "")])
+    command = [sys.executable, *(launcher or ()), "-m", "tests.ranks", "commands.json"]
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return place
+
+
+@pytest.fixture(scope="module")
+def one(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_all(tmp_path_factory.mktemp("ranks") / "one", data)
+
+
+@pytest.fixture(scope="module", params=[TORCHRUN, pytest.param(ACCELERATE, marks=pytest.mark.soak)])
+def two(data: Path, tmp_path_factory: pytest.TempPathFactory, request: Any) -> Path:
+    return run_all(tmp_path_factory.mktemp("ranks") / "two", data, *request.param)
+
+
+def events(place: Path, name: str) -> list[dict[str, Any]]:
+    return list(RunDir(place / "runs" / name).events())
+
+
+def values(found: list[dict[str, Any]], key: str) -> list[float]:
+    return [event[key] for event in found if key in event]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["causal", "masked", "streamed", "classified"])
+def test_each_step_has_the_loss_that_one_process_has(one: Path, two: Path, name: str) -> None:
+    alone, together = events(one, name), events(two, name)
+    assert len(values(alone, "loss")) == STEPS
+    assert values(together, "loss") == pytest.approx(values(alone, "loss"), rel=1e-5)
+    assert values(together, "eval_loss") == pytest.approx(values(alone, "eval_loss"), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_score_counts_each_example_once_and_is_that_of_one_process(one: Path, two: Path) -> None:
+    [name] = {path.name for path in (one / "runs/classified/eval").glob("1001*.json")}
+    alone, together = ((place / "runs/classified/eval" / name).read_text() for place in (one, two))
+    assert json.loads(together)["n"] == 1001
+    scores = [json.loads(text)["accuracy"]["value"] for text in (alone, together)]
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.slow
+def test_texts_are_those_of_one_process(one: Path, two: Path) -> None:
+    alone, together = (lines_of(place / "texts.jsonl") for place in (one, two))
+    assert len(alone) == 7
+    assert [line["prompt"] for line in together] == [line["prompt"] for line in alone]
+    assert [line["text"] for line in together] == [line["text"] for line in alone]
+
+
+# Started by llmctl, and ended
+
+
+class Started:
+    """A training of two processes that has learnt for some steps."""
+
+    def __init__(self, place: Path, data: Path, *further: str) -> None:
+        self.run = RunDir(place / "runs" / "two")
+        how = [
+            "--max-steps",
+            "600",
+            "--eval-steps",
+            "20",
+            "--save-steps",
+            "20",
+            "--logging-steps",
+            "5",
+            *further,
+        ]
+        command = [*reading(data), *how, "--run-name", "two", "--num-processes", "2", "--keep-checkpoints"]
+        self.arguments = [*command, "--resume", "auto"]
+        self.process = self.go_on()
+        wait_until(lambda: any(event["step"] > 30 for event in self.run.events()))
+
+    def go_on(self) -> subprocess.Popen[str]:
+        place = self.run.path.parent.parent
+        environment = {**os.environ, "LLMCTL_CACHE_DIR": str(place / "cache"), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "llmctl", *self.arguments]
+        return subprocess.Popen(command, cwd=place, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def rank(self, number: int) -> psutil.Process:
+        for child in psutil.Process(self.process.pid).children():
+            if child.environ().get("RANK") == str(number):
+                return child
+        raise AssertionError(f"no rank {number}")
+
+    def ended(self, seconds: float) -> tuple[int, str]:
+        """Exit code and stderr; nothing is left of it."""
+        ranks = psutil.Process(self.process.pid).children()
+        _, said = self.process.communicate(timeout=seconds)
+        assert not psutil.wait_procs(ranks, timeout=3)[1]
+        return self.process.returncode, said
+
+
+def wait_until(there: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def errors_in(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith(("error:", "Traceback", "[rank"))]
+
+
+@pytest.fixture
+def started(data: Path, tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    made: list[Started] = []
+
+    def start(*further: str) -> Started:
+        made.append(Started(tmp_path, data, *further))
+        return made[-1]
+
+    yield start
+    for each in made:
+        for process in psutil.Process(os.getpid()).children(recursive=True):
+            if process.pid == each.process.pid:
+                process.kill()
+
+
+@pytest.mark.slow
+def test_a_signal_ends_all_in_order(started: Callable[..., Started]) -> None:
+    training = started()
+    training.process.send_signal(signal.SIGINT)
+    code, said = training.ended(30)
+    assert code == 130
+    assert errors_in(said) == []
+    assert said.count("checkpoint saved in") == 1
+    stopped_at = max(event["step"] for event in training.run.events())
+    assert (training.run.checkpoints / f"checkpoint-{stopped_at}").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.soak), 1])
+def test_a_rank_that_is_killed_ends_all_and_is_told_once(started: Callable[..., Started], rank: int) -> None:
+    training = started()
+    lost = training.rank(rank)
+    lost.kill()
+    code, said = training.ended(30)
+    assert code == 1
+    assert errors_in(said) == [
+        f"error: rank {rank} (process {lost.pid}) was killed (SIGKILL): all processes ended"
+    ]
+
+
+@pytest.mark.slow
+def test_a_rank_that_hangs_ends_all(started: Callable[..., Started]) -> None:
+    training = started("--ddp-timeout", "5")
+    lost = training.rank(1)
+    lost.suspend()
+    code, said = training.ended(15)
+    assert code == 1
+    [told] = errors_in(said)
+    assert told.startswith(f"error: rank 1 (process {lost.pid} on ")
+    assert told.endswith(" has not answered for 5 seconds: all processes end")
+
+
+@pytest.mark.soak
+def test_a_restart_goes_on_from_the_last_checkpoint(started: Callable[..., Started]) -> None:
+    training = started("--max-restarts", "1")
+    training.rank(1).kill()
+    code, said = training.ended(60)
+    assert code == 0, said
+    assert "goes on from" in said
+    assert max(event["step"] for event in training.run.events()) == 600
+
+
+# What cannot be
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (
+            ("--num-processes", "3", "--num-machines", "2", "--main-process-ip", "h"),
+            "cannot be shared out evenly",
+        ),
+        (("--num-machines", "2"), "num_machines 2: where is machine 0?"),
+        (("--machine-rank", "1"), "machine_rank 1: 1 machines are numbered from 0 to 0"),
+        (("--num-processes", "2", "--auto-batch-size"), "when memory is short in one of several processes"),
+        (("--num-processes", "2", "--find-learning-rate"), "tries the rates in one process, not in 2"),
+        (("--num-processes", "2", "--global-batch-size", "9"), "global_batch_size 9 is no multiple of 12"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(llmctl: Run, asked: tuple[str, ...], told: str) -> None:
+    done = llmctl("pretrain", *asked)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.count("error: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [("node1", "node1"), ("gpu[07-09,12],login1", "gpu07"), ("a,b", "a"), ("a[1,3]", "a1")],
+)
+def test_the_first_of_slurms_nodes(nodes: str, first: str) -> None:
+    assert first_host(nodes) == first
