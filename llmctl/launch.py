@@ -142,14 +142,14 @@ def start(place: Place, config: Launch, arguments: Sequence[str]) -> int:
     Raises:
         RanksFailedError: a rank ended without having told why.
     """
-    from torch.distributed.elastic.multiprocessing import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import elastic_launch
-
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith("torch.distributed.elastic"):  # the ranks and we tell what there is to tell
-            logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="llmctl-") as folder, _environment(place, folder) as code_file:
+        from torch.distributed.elastic.multiprocessing import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.launcher.api import elastic_launch
+
+        for name in list(logging.root.manager.loggerDict):
+            if name.startswith("torch.distributed.elastic"):  # the ranks and we tell what there is to tell
+                logging.getLogger(name).setLevel(logging.CRITICAL)
         command = ("-m", "llmctl", *arguments)
         try:
             elastic_launch(_settings(place, config), sys.executable)(*command)
@@ -192,18 +192,42 @@ def _settings(place: Place, config: Launch) -> Any:
 def _environment(place: Place, folder: str) -> Iterator[Path]:
     """What the ranks find in their environment; yields the file where they leave the exit code."""
     code_file = Path(folder, "code")
-    given = {CODE_FILE: str(code_file)}
-    if "TORCH_CPP_LOG_LEVEL" not in os.environ:  # stack traces of lost connections
-        given["TORCH_CPP_LOG_LEVEL"] = "ERROR"
-    if "OMP_NUM_THREADS" not in os.environ:  # else each rank would take all processors
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        given["OMP_NUM_THREADS"] = str(max(1, cores // place.num_processes))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = {
+        "OMP_NUM_THREADS": str(
+            max(1, cores // place.num_processes)
+        ),  # else each rank would take all processors
+        "TORCH_CPP_LOG_LEVEL": "ERROR",  # below it: stack traces of lost connections
+    }
+    if place.address and (interface := _interface_to(place.address)):
+        given["GLOO_SOCKET_IFNAME"] = interface
+    given = {name: value for name, value in given.items() if name not in os.environ}
+    given[CODE_FILE] = str(code_file)
     os.environ |= given
     try:
         yield code_file
     finally:
         for name in given:
             del os.environ[name]
+
+
+def _interface_to(address: str) -> str | None:
+    """The network interface through which ``address`` is reached.
+
+    Left to itself gloo takes that of this machine's name, which many systems give an address that no other machine
+    reaches (127.0.1.1).
+    """
+    import socket
+
+    import psutil  # type: ignore[import-untyped]
+
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((address, 9))  # sends nothing
+        own = probe.getsockname()[0]
+        for name, addresses in psutil.net_if_addrs().items():
+            if any(each.address == own for each in addresses):
+                return str(name)
+    return None
 
 
 def leave_code(code: int) -> int:
@@ -241,7 +265,7 @@ def _without_a_word(failures: Mapping[int, Any]) -> RanksFailedError:
 
 def _end_all_at_once() -> None:
     """What is still there after a second signal."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
