@@ -20,7 +20,7 @@ from tests.cli.conftest import Run, llmctl
 from tests.verdicts import lines_of, save_base_model, verdicts, write_csv
 
 __all__ = ["llmctl"]
-STEPS = 50
+STEPS, LONG = 50, 200
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
 ACCELERATE = (
     "-m",
@@ -165,7 +165,7 @@ class Started:
         self.run = RunDir(place / "runs" / "two")
         how = [
             "--max-steps",
-            "600",
+            str(LONG),
             "--eval-steps",
             "20",
             "--save-steps",
@@ -269,7 +269,7 @@ def test_a_restart_goes_on_from_the_last_checkpoint(started: Callable[..., Start
     code, said = training.ended(60)
     assert code == 0, said
     assert "goes on from" in said
-    assert max(event["step"] for event in training.run.events()) == 600
+    assert max(event["step"] for event in training.run.events()) == LONG
 
 
 # What cannot be

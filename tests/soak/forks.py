@@ -4,6 +4,7 @@ A trial then takes the second or two of a tiny run, not the eight of the imports
 it can be made to kill itself before its k-th change to a folder, and its system calls can be made to fail (``shim.c``).
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -94,7 +95,8 @@ class Forks:
         pid, began = int(self._answer(60.0) or 0), time.monotonic()
         code, sent = self._answer(after), time.monotonic()
         if code is None:
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it may just have ended
+                os.kill(pid, number)
             code = self._answer(60.0)
             if code is None:
                 os.kill(pid, signal.SIGKILL)

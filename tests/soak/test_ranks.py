@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_several_processes import Started, data, started
+from tests.test_several_processes import LONG, Started, data, started
 
 __all__ = ["data", "started"]
 KILLS, STOPS = 20, 5
@@ -20,7 +20,7 @@ SECONDS = 30.0
 
 def outcome(training: Started) -> list[str]:
     """SHA-256 of the final weights and optimiser, and the losses."""
-    last = training.run.checkpoints / "checkpoint-600"
+    last = training.run.checkpoints / f"checkpoint-{LONG}"
     files = [training.run.model / "model.safetensors", last / "optimizer.pt", last / "rng_state_1.pth"]
     losses = [str((event["step"], event["loss"])) for event in training.run.events() if "loss" in event]
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files] + losses
