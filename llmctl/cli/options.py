@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from llmctl import launch, ranks
+from llmctl import accelerate_config, launch, ranks
 from llmctl.cli import COMMANDS
 from llmctl.cli.completion import completion_of, paths
 from llmctl.config import TextData, options
@@ -130,7 +130,7 @@ def execute(
         if given[item.name] is not None and given[item.name] != []
     }
     try:
-        config: Any = resolve(verb.config, Path(recipe) if recipe else None, flags)
+        config: Any = accelerate_config.apply(resolve(verb.config, Path(recipe) if recipe else None, flags))
     except ConfigError as error:
         error.hint = error.hint or f"llmctl {name} --help lists every option"
         raise

@@ -113,7 +113,7 @@ class PretrainConfig(Corpus, ModelShape, ModelSource, TokenizerTraining, Trainin
         default_text="by optimiser and width for a new model, 1e-4 for a loaded one",
     )
     optim: Optimiser | None = optim_option(  # type: ignore[assignment]
-        None, default_text="muon for a new model, adamw_torch_fused for a loaded one"
+        None, default_text="muon for a new model with --strategy ddp, else adamw_torch_fused"
     )
 
 

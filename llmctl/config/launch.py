@@ -10,6 +10,9 @@ from llmctl.config.fields import Count, CountOrZero, Gt, Name, launch_option
 class Launch:
     """The processes of one command; their names are those of ``accelerate launch``."""
 
+    accelerate_config: Name | None = launch_option(
+        None, "a file of accelerate config that says what the options below and --strategy do", path=True
+    )
     num_processes: Count | None = launch_option(
         None,
         "processes that work together on all machines",

@@ -24,6 +24,7 @@ from llmctl import ranks
 from llmctl.errors import ConfigError, ModelError
 from llmctl.limits import check_ids, num_positions
 from llmctl.progress import SILENT, Progress
+from llmctl.sharding import is_sharded
 
 if TYPE_CHECKING:
     from llmctl.data.blocks import TokenizedDocuments
@@ -276,9 +277,12 @@ def hidden_states(model: Any) -> Iterator[list[torch.Tensor]]:
 
 @torch.no_grad()
 def has_plain_head(model: Any) -> bool:
-    """Whether a model's logits are what a linear layer over the vocabulary gives and nothing else, told by a trial."""
+    """Whether a model's logits are what a linear layer over the vocabulary gives and nothing else, told by a trial.
+
+    A sharded model has no such layer that could be used by itself.
+    """
     head = model.get_output_embeddings()
-    if not isinstance(head, torch.nn.Linear):
+    if not isinstance(head, torch.nn.Linear) or is_sharded(model):
         return False
     # not padding alone, whose embedding and logits may be 0: what caps or scales logits would not be seen
     trial = torch.arange(

@@ -64,8 +64,11 @@ def extend_vocabulary(model: Any, num_tokens: int) -> int:
     return missing
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
+def save(model: Any, tokenizer: Any, folder: Path, *, weights: dict[str, Any] | None = None) -> None:
     """Save a plain Hugging Face directory: complete, or not there at all.
+
+    Args:
+        weights: of a sharded model, gathered on this process (``training.whole_weights``).
 
     Raises:
         ModelError: it cannot be written.
@@ -73,7 +76,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     hide_bars()
     try:
         with disk.staged_directory(folder) as staging:
-            model.save_pretrained(staging)
+            model.save_pretrained(staging, state_dict=weights)
             adapters.complete(model, staging)
             tokenizer.save_pretrained(staging)
     except OSError as error:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from llmctl.data.blocks import IGNORED
 from llmctl.inference.scoring import has_plain_head
+from llmctl.sharding import is_sharded
 
 _CHUNK = 1 << 22  # logits computed at once: 16 MB in float32
 _known: "WeakKeyDictionary[nn.Module, bool]" = WeakKeyDictionary()
@@ -72,9 +73,7 @@ def can_be_chunked(model: Any) -> bool:
     """Whether a model's logits are those of a linear output layer, whole on this device, and it is not compiled."""
     inner = extract_model_from_parallel(model)
     head = inner.get_output_embeddings()
-    if not isinstance(head, nn.Linear) or hasattr(model, "_orig_mod"):
-        return False
-    if hasattr(head.weight, "device_mesh") or hasattr(head.weight, "ds_id"):  # sharded
+    if not isinstance(head, nn.Linear) or hasattr(model, "_orig_mod") or is_sharded(inner):
         return False
     if inner not in _known:
         _known[inner] = has_plain_head(inner)

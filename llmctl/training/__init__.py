@@ -18,6 +18,7 @@ from llmctl.training.plan import (
 from llmctl.training.rates import FALL, HIGHEST, LOWEST, STEPS, RateCurve, rate_curve
 from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch, order_of
 from llmctl.training.speed import describe, for_this_machine
+from llmctl.training.strategies import check_strategy, layer_classes, whole_weights
 from llmctl.training.streaming import Pass, Stream, counted_before
 from llmctl.training.trainer import ObjectiveTrainer
 
@@ -43,6 +44,7 @@ __all__ = [
     "WithEpoch",
     "batch_told",
     "check_space",
+    "check_strategy",
     "clean_up",
     "counted_before",
     "describe",
@@ -50,6 +52,7 @@ __all__ = [
     "fit",
     "for_this_machine",
     "free_memory",
+    "layer_classes",
     "make_arguments",
     "newest_checkpoint",
     "order_of",
@@ -58,4 +61,5 @@ __all__ = [
     "steps_an_epoch",
     "steps_for_tokens",
     "total_steps",
+    "whole_weights",
 ]

@@ -3,12 +3,14 @@
 from dataclasses import fields
 
 import torch
+from torch import nn
 from transformers import TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
 from llmctl.config import Training
 from llmctl.errors import ConfigError
 from llmctl.runs import RunDir
+from llmctl.training import strategies
 from llmctl.training.plan import Plan
 from llmctl.training.schedules import schedule_settings
 
@@ -36,7 +38,9 @@ def _eval_steps(config: Training, plan: Plan) -> int:
     return min(fitting, key=lambda steps: max(steps / plan.eval_steps, plan.eval_steps / steps))
 
 
-def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool) -> TrainingArguments:
+def make_arguments(
+    config: Training, run: RunDir, plan: Plan, *, validated: bool, model: nn.Module | None = None
+) -> TrainingArguments:
     """The ``TrainingArguments`` of a run: the config's own words, and what follows from them.
 
     Args:
@@ -44,6 +48,7 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
         run: its ``checkpoints`` is the output directory.
         plan: see :class:`Plan`.
         validated: whether there is a validation split.
+        model: whose layers ``--strategy fsdp`` shares out.
 
     Raises:
         ConfigError: the library refuses a value, ``save_steps`` is no multiple of ``eval_steps``, nothing is
@@ -59,6 +64,7 @@ def make_arguments(config: Training, run: RunDir, plan: Plan, *, validated: bool
     given.setdefault("save_steps", given["eval_steps"])
     given.setdefault("logging_steps", max(1, plan.steps // LOGS_A_RUN))
     given |= schedule_settings(config, plan.steps)
+    given |= strategies.settings(config, model)
     given["load_best_model_at_end"] = config.load_best_model_at_end and validated
     if plan.patience and not validated:
         raise ConfigError(

@@ -201,7 +201,8 @@ def check_space(config: Training, run: RunDir, model: Any, progress: Progress) -
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     saved = trained if hasattr(model, "peft_config") else list(model.parameters())
     weights = sum(weight.numel() * weight.element_size() for weight in saved)
-    one = weights + sum(2 * _BYTES_PER_STATE * weight.numel() for weight in trained)
+    copies = 2 if config.strategy == "fsdp" else 1  # what a model is loaded from, and what FSDP goes on from
+    one = copies * weights + sum(2 * _BYTES_PER_STATE * weight.numel() for weight in trained)
     most = config.save_total_limit + 2  # the best, and the newest before the oldest goes
     free = shutil.disk_usage(run.path).free
     told = f"a checkpoint takes {one / 1e6:,.1f} MB, the model {weights / 1e6:,.1f} MB; {free / 1e6:,.1f} MB are free"

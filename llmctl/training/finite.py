@@ -8,6 +8,7 @@ from transformers import TrainerCallback
 
 from llmctl import ranks
 from llmctl.errors import ModelError
+from llmctl.sharding import part_of
 
 MOST_IN_A_ROW = 10
 """So many steps in a row are skipped with ``--on-nonfinite skip``; then the training has diverged."""
@@ -96,10 +97,13 @@ class Finite(TrainerCallback):
 def check_weights(model: Any, step: int) -> None:
     """Keep weights that are NaN or infinite, such as a step far too long leaves, from being saved.
 
+    Of sharded weights each process looks at its parts; the one that finds such a number ends all.
+
     Raises:
         ModelError: naming one of them.
     """
-    named = [(name, weight) for name, weight in model.named_parameters() if weight.numel()]
+    parts = [(name, part_of(weight)) for name, weight in model.named_parameters()]
+    named = [(name, weight) for name, weight in parts if weight.numel()]
     # NaN is the least and the greatest of all; sixteen times as fast on a CPU as isfinite(), which makes a copy.
     extremes = torch.stack([torch.stack(torch.aminmax(weight.detach())).float() for _, weight in named])
     finite = extremes.isfinite().all(dim=1).tolist()

@@ -21,6 +21,7 @@ from llmctl.training.checkpoints import Checkpoint, CheckpointError
 from llmctl.training.deadline import Deadline
 from llmctl.training.finite import Finite
 from llmctl.training.plan import Plan
+from llmctl.training.strategies import check_strategy
 from llmctl.training.streaming import STATE, Reached, Stream
 from llmctl.training.trainer import ObjectiveTrainer
 
@@ -66,16 +67,18 @@ def fit(
 
     Raises:
         StoppedError: a signal or the time limit ended the training early; a checkpoint is saved.
+        ConfigError: the processes share the model otherwise than ``--strategy`` says.
         ModelError: a loss or gradient became NaN or infinite.
         OutOfMemoryError: a step did not fit into memory.
         CheckpointError: a checkpoint could not be written.
     """
-    arguments = make_arguments(config, run, plan, validated=validation is not None)
+    arguments = make_arguments(config, run, plan, validated=validation is not None, model=model)
     arguments.ddp_find_unused_parameters = _has_experts(model)
     speed.prepare(model, config)
     stop, deadline = StopOnSignal(), Deadline(math.inf if ends is None else ends)
     with progress.training(plan.steps, checkpoint.step if checkpoint else 0) as tell, stop.listening():
-        recorder = Recorder(run.metrics, tell, plan, began, sample)
+        # Rank 0 alone would wait for ever for the weights that the others hold.
+        recorder = Recorder(run.metrics, tell, plan, began, sample if config.strategy == "ddp" else None)
         finite = Finite(
             config.on_nonfinite,
             recorder.note,
@@ -96,6 +99,7 @@ def fit(
             validation=validation,
             callbacks=[recorder, finite, stop, deadline],
         )
+        check_strategy(trainer.accelerator, config)
         if plan.patience:
             trainer.add_callback(EarlyStoppingCallback(plan.patience))
         if isinstance(training, Stream):

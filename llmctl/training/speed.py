@@ -35,7 +35,10 @@ def for_this_machine(config: ConfigT, plan: Plan) -> ConfigT:
     chosen: dict[str, bool] = {
         "bf16": gpu and torch.cuda.is_bf16_supported(),
         "tf32": gpu and torch.cuda.get_device_capability() >= (8, 0),
-        "torch_compile": gpu and plan.equal_shapes and plan.steps >= _STEPS_WORTH_COMPILING,
+        "torch_compile": gpu
+        and plan.equal_shapes
+        and plan.steps >= _STEPS_WORTH_COMPILING
+        and config.strategy == "ddp",
     }
     undecided: dict[str, Any] = {
         name: value for name, value in chosen.items() if getattr(config, name) is None

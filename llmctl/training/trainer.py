@@ -10,6 +10,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from llmctl.data.blocks import IGNORED
 from llmctl.objectives import Objective
 from llmctl.progress import SILENT, Progress
 from llmctl.runs import RunDir
+from llmctl.sharding import whole
 from llmctl.training import checkpoints, muon
 from llmctl.training.arguments import LION, MUON
 from llmctl.training.dealing import STAND_IN, Dealt, dealt_loader
@@ -32,6 +34,7 @@ from llmctl.training.evaluating import CutShortError, UntilStopped, undrawn
 from llmctl.training.finite import Finite, check_weights
 from llmctl.training.lion import Lion
 from llmctl.training.sampling import Shuffled, WithEpoch, order_of
+from llmctl.training.strategies import shared_weights_together
 from llmctl.training.streaming import STATE as STREAM_STATE
 from llmctl.training.streaming import Stream
 
@@ -123,14 +126,16 @@ class ObjectiveTrainer(Trainer):
         return count.clamp(min=1) if isinstance(count, torch.Tensor) else count and max(count, 1)
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
-        self._clipped.append(norm > self.args.max_grad_norm)  # a tensor: the device is not waited for
+        norm = whole(super()._clip_grad_norm(model))
+        if norm is not None:  # DeepSpeed clips by itself, and knows no norm before its first step
+            # a tensor: the device is not waited for
+            self._clipped.append(torch.as_tensor(norm > self.args.max_grad_norm))
         return norm
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        if self.finite:
-            self.finite.saw_norm(norm)
+        norm = whole(super()._get_grad_norm(model, grad_norm=grad_norm))
+        if self.finite and norm is not None:
+            self.finite.saw_norm(torch.as_tensor(norm))
         return norm
 
     def leave_out(self) -> None:
@@ -164,6 +169,11 @@ class ObjectiveTrainer(Trainer):
 
     def _dealt(self, order: Shuffled) -> Dealt:
         return Dealt(order, self.args.train_batch_size, rank=ranks.index(), num_ranks=ranks.count())
+
+    def _prepare_for_training(self, *args: Any) -> Any:
+        """As Trainer's; weights that several modules share stay together where they are sharded."""
+        with shared_weights_together(self.model) if self.is_fsdp_enabled else nullcontext():
+            return super()._prepare_for_training(*args)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """As Trainer's; of a stream, which makes its batches itself, a plain one; of several ranks each its own."""

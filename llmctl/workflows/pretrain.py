@@ -13,7 +13,16 @@ from llmctl.errors import ConfigError, DataError
 from llmctl.limits import check_length
 from llmctl.progress import Progress
 from llmctl.runs import RunDir
-from llmctl.workflows import asked_model, asked_optimiser, mixing, streaming, text_model, train, vocabulary
+from llmctl.workflows import (
+    asked_model,
+    asked_optimiser,
+    asked_strategy,
+    mixing,
+    streaming,
+    text_model,
+    train,
+    vocabulary,
+)
 from llmctl.workflows.card import text_card
 from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 
@@ -116,7 +125,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
             return replace(config, optim=optim, learning_rate=config.learning_rate or rate)
         size: Any = config.model_size or DEFAULT_SIZE
         hidden = config.hidden_size or SIZES[size][0]
-        optim = config.optim or "muon"
+        optim = config.optim or asked_strategy.default_optimiser(config, "muon")
         architecture = config.architecture or DEFAULT_ARCHITECTURES[config.objective]
         muon = LEARNING_RATE_MUON_POST_NORM if architecture in POST_NORM else LEARNING_RATE_MUON
         adamw = LEARNING_RATE_WIDTH / hidden

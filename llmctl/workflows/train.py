@@ -15,7 +15,7 @@ from llmctl.errors import ConfigError, LlmctlError, ModelError
 from llmctl.progress import SILENT, Progress, many
 from llmctl.recipe import to_yaml
 from llmctl.runs import RunDir
-from llmctl.workflows import asked_model, asked_optimiser, asked_processes, resuming
+from llmctl.workflows import asked_model, asked_optimiser, asked_processes, asked_strategy, resuming
 
 if TYPE_CHECKING:
     from llmctl.data.documents import Documents
@@ -152,6 +152,7 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
         )
     asked_model.check_tokenizer(config)
     asked_optimiser.check(config)
+    asked_strategy.check(config)
     asked_model.check_kernels(config)
     for tracker in config.report_to:
         if tracker in TRACKERS and find_spec(TRACKERS[tracker]) is None:
@@ -257,7 +258,8 @@ def _train(
         run_dir.forget_events(checkpoint.metrics_bytes if checkpoint else 0)
         config, ready = _prepare(stage, config, run_dir, splits, progress)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    ranks.share(lambda: models.save(model, ready.tokenizer, run_dir.model))
+    weights = training.whole_weights(trainer)  # all ranks give their parts
+    ranks.share(lambda: models.save(model, ready.tokenizer, run_dir.model, weights=weights))
     result = stage.finish(config, ready, Trained(run_dir, model, trainer, began), progress)
     if ranks.is_first():
         run_dir.seal()
@@ -323,6 +325,7 @@ def load(
     if config.bf16 or config.tf32 or config.use_liger_kernel:
         asked_model.check_hardware(config)
     asked_optimiser.check_gpu(config)
+    asked_strategy.check_gpu(config)
     # First what needs none of the heavy libraries: bad data is answered in an instant.
     splits = stage.load(config, progress)
     return stage.fitted(config, progress), splits
