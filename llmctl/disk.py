@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from llmctl.errors import LlmctlError
+from llmctl.errors import ConfigError, LlmctlError
 
 _FAILURES = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
 _OF_RUST = re.compile(r"\(os error (\d+)\)")  # how tokenizers and safetensors say it, whatever they raise
@@ -126,6 +126,18 @@ def staged_directory(path: Path) -> Iterator[Path]:
         flush_directory(path.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_new_file(path: Path) -> None:
+    """Refuse to write an output file over another, or where there is no directory.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    if path.exists():
+        raise ConfigError(f"output file exists: {path}", hint="name a new --output-file")
+    if not path.parent.is_dir():
+        raise ConfigError(f"no such directory: {path.parent}", hint="make it first")
 
 
 def write_file(path: Path, text: str) -> None:

@@ -11,7 +11,12 @@ from llmctl.tasks import KINDS, find_task
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
-CONFIGS = {"finetune": FinetuneConfig, "pretrain": PretrainConfig, "tokenizer": TokenizerTrainConfig}
+CONFIGS = {
+    "distributed": PretrainConfig,
+    "finetune": FinetuneConfig,
+    "pretrain": PretrainConfig,
+    "tokenizer": TokenizerTrainConfig,
+}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.name}")

@@ -23,6 +23,7 @@ from llmctl.config.commands import (
 )
 from llmctl.config.data import Corpus, DataSource, TaskData, TextData
 from llmctl.config.fields import PANELS, default_of, option, options
+from llmctl.config.jobs import Job, SkypilotConfig, SlurmConfig
 from llmctl.config.launch import Launch
 from llmctl.config.task import Judging, Method, TaskSettings
 from llmctl.config.training import ModelShape, RunPlace, TokenizerTraining, Training
@@ -35,6 +36,7 @@ __all__ = [
     "ExportConfig",
     "FinetuneConfig",
     "GenerateConfig",
+    "Job",
     "Judging",
     "Launch",
     "Method",
@@ -44,6 +46,8 @@ __all__ = [
     "RunPlace",
     "RunsListConfig",
     "RunsVerifyConfig",
+    "SkypilotConfig",
+    "SlurmConfig",
     "TaskData",
     "TaskSettings",
     "TasksConfig",

@@ -110,6 +110,7 @@ PANELS = (
     "Optimiser",
     "Hardware",
     "Processes",
+    "Job",
 )
 
 data_option = partial(option, panel="Data")
@@ -121,6 +122,7 @@ logging_option = partial(option, panel="Evaluation, checkpoints and logging")
 hardware_option = partial(option, panel="Hardware")
 launch_option = partial(option, panel="Processes")
 run_option = partial(option, panel="Run")
+job_option = partial(option, panel="Job")
 evaluation_option = partial(option, panel="Evaluation")
 generation_option = partial(option, panel="Generation")
 io_option = partial(option, panel="Input and output")

@@ -36,6 +36,8 @@ _DEEPSPEED = {
     "gradient_clipping": "auto",
     "bf16": {"enabled": "auto"},
 }
+# SqueezeBERT runs ``layer.forward``, and torch gathers the weights of modules that are called.
+_NOT_CALLED = ("SqueezeBertModule",)
 _ZERO = {
     "stage": 3,
     "overlap_comm": True,
@@ -64,11 +66,10 @@ def settings(config: Training, model: nn.Module | None = None) -> dict[str, Any]
     file = getattr(config, "accelerate_config", None)
     own = accelerate_config.read(file) if file else None
     if config.strategy == "fsdp":
-        units = {"transformer_layer_cls_to_wrap": layer_classes(model)} if model is not None else {}
         recomputed = {"activation_checkpointing": config.activation_checkpointing}
         return {
             "fsdp": True,
-            "fsdp_config": {**_FSDP, **units, **recomputed, **(own.fsdp if own else {})},
+            "fsdp_config": {**_FSDP, **_units(model), **recomputed, **(own.fsdp if own else {})},
             "activation_checkpointing": False,
         }
     if config.strategy == "deepspeed":
@@ -86,11 +87,20 @@ def _deepspeed(own: dict[str, Any]) -> dict[str, Any]:
     return deepcopy({**_DEEPSPEED, **own, "zero_optimization": zero})
 
 
+def _units(model: nn.Module | None) -> dict[str, Any]:
+    if model is None:
+        return {}
+    if layers := layer_classes(model):
+        return {"transformer_layer_cls_to_wrap": layers}
+    return {"auto_wrap_policy": "NO_WRAP"}
+
+
 def layer_classes(model: nn.Module) -> list[str]:
     """The classes of a model's layers, one of which at a time is gathered: what its outermost lists of modules hold.
 
     They are those of ``_no_split_modules`` where a family has it, which a dozen do not, without the embeddings that
-    some name there: a layer's weights are its own, those of embeddings are shared with the output layer.
+    some name there: a layer's weights are its own, those of embeddings are shared with the output layer. Where there
+    are none, all weights are gathered at once.
     """
     found: set[str] = set()
 
@@ -98,6 +108,7 @@ def layer_classes(model: nn.Module) -> list[str]:
         for child in module.children():
             if isinstance(child, nn.ModuleList):
                 found.update(type(layer).__name__ for layer in child)
+                found.difference_update(_NOT_CALLED)
             else:
                 look(child)
 

@@ -50,7 +50,7 @@ def check(config: GenerateConfig) -> None:
 
     check_given(config)
     if config.output_file is not None:
-        _check_output(Path(config.output_file))
+        disk.check_new_file(Path(config.output_file))
     if config.num_return_sequences > 1:
         if config.num_return_sequences > config.num_beams > 1:
             raise ConfigError(
@@ -184,13 +184,6 @@ def _as_it_comes(
             return whole
         write(before + piece)
         before = ""
-
-
-def _check_output(path: Path) -> None:
-    if path.exists():
-        raise ConfigError(f"output file exists: {path}", hint="name a new --output-file")
-    if not path.parent.is_dir():
-        raise ConfigError(f"no such directory: {path.parent}", hint="make it first")
 
 
 def _seed(config: GenerateConfig) -> int | None:
