@@ -161,5 +161,7 @@ def in_turns(items: Iterable[ItemT], work: Callable[[ItemT], ResultT]) -> Iterat
         return
     rest = iter(items)
     while group := list(islice(rest, count())):
-        mine = work(group[index()]) if index() < len(group) else None
+        # Where items are left for some only, the others work on the last, too: a model whose weights the ranks share
+        # answers when all of them ask.
+        mine = work(group[min(index(), len(group) - 1)])
         yield from zip(group, gather(mine), strict=False)

@@ -5,7 +5,6 @@ Accelerate, torch and DeepSpeed do all of it. Here stand the settings that are s
 cannot do that one.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -169,11 +168,6 @@ def check_strategy(accelerator: Any, config: Training) -> None:
     """
     asked = _TYPES.get(config.strategy)
     found = accelerator.distributed_type
-    if (ranks := int(os.environ.get("WORLD_SIZE", 1))) != accelerator.num_processes:
-        raise ConfigError(
-            f"{ranks} processes were started, Accelerate knows of {accelerator.num_processes}: each would train alone",
-            hint="ACCELERATE_USE_CPU=true, where there are no GPUs; --num-processes N starts them as they should be",
-        )
     if asked is None:
         if found in _TYPES.values():
             raise ConfigError(

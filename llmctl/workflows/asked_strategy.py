@@ -22,23 +22,13 @@ _NEEDS_WHOLE_WEIGHTS: tuple[tuple[Callable[[Training], bool], str, str], ...] = 
     ),
     (
         lambda config: config.optim not in (None, *_ELEMENTWISE),
-        "--optim {optim} keeps its state by rows, columns or blocks of whole weights",
+        "--optim {optim} works on rows, columns or blocks of whole weights, or was not tried on parts",
         "--optim adamw_torch_fused",
     ),
     (
         lambda config: getattr(config, "method", "full") in ("lora", "prefix", "prompt"),
         "--method {method} saves an adapter, which is taken from whole weights",
         "--method full or ffn",
-    ),
-    (
-        lambda config: config.find_learning_rate,  # type: ignore[attr-defined]
-        "--find-learning-rate tries rates on a model that one process holds",
-        "find the rate with --strategy ddp and a smaller model",
-    ),
-    (
-        lambda config: config.auto_batch_size,
-        "--auto-batch-size begins again on the process that has no memory, and the others wait for its part",
-        "--per-device-train-batch-size and --gradient-accumulation-steps",
     ),
 )
 

@@ -24,9 +24,7 @@ def gpu_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"num_processes": 1}, "shares a model among processes, and one is asked for"),
         ({"optim": "muon"}, "--optim muon makes updates of whole matrices orthogonal; with --strategy"),
-        ({"optim": "adafactor"}, "--optim adafactor keeps its state by rows, columns or blocks"),
-        ({"find_learning_rate": True}, "--find-learning-rate tries rates on a model that one process holds"),
-        ({"auto_batch_size": True}, "--auto-batch-size begins again"),
+        ({"optim": "adafactor"}, "--optim adafactor works on rows, columns or blocks"),
     ],
 )
 def test_what_needs_whole_weights_is_refused(
