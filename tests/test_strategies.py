@@ -141,7 +141,7 @@ def two_ranks(what: str, place: Path) -> Any:
             start_new_session=True,
         )
         try:
-            code = ranks.wait(timeout=240)
+            code = ranks.wait(timeout=500)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(ranks.pid, signal.SIGKILL)
