@@ -25,6 +25,7 @@ NAMES = (
     "tinyshakespeare",
     "pretrained_encoder",
     "finetuning",
+    "planning",
 )
 LONG = ("soak", "large_corpus", "quality")  # ten minutes to an hour: run when named, and by make soak
 

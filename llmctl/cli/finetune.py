@@ -36,7 +36,7 @@ FINETUNE = Verb(
     _run,
     check=finetune.check,
     settle=finetune.settle,
-    plan=lambda config, console: finetune.plan(config, progress=console),
+    plan=lambda config, device, console: finetune.plan(config, device=device, progress=console),
     examples=(
         "llmctl finetune --task sst2                                    # a task of the catalogue: llmctl tasks",
         "llmctl finetune --task classification --data reviews.csv --label-column stars",

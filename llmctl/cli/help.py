@@ -58,7 +58,7 @@ def command_help(name: str) -> None:
     for example in verb.examples:
         print(f"  {style.dim}${style.end} {example}")
     rows: dict[str, list[tuple[str, str]]] = {}
-    for item in verb.fields:
+    for item in (*verb.fields, *verb.plan_fields):
         rows.setdefault(item.metadata["panel"], []).append((_flag(item), _describe(item)))
     rows["Every command"] = list(COMMON_OPTIONS.items())
     for panel, lines in rows.items():

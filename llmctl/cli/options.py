@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from llmctl import accelerate_config, launch, ranks
 from llmctl.cli import COMMANDS
 from llmctl.cli.completion import completion_of, paths
-from llmctl.config import TextData, options
+from llmctl.config import Device, TextData, options
 from llmctl.errors import ConfigError
 from llmctl.recipe import Given, Scalar, kind_of, resolve, settings, to_yaml
 
@@ -49,13 +49,18 @@ class Verb:
     run: Callable[[Any, "Console"], None]
     check: Callable[[Any], None]
     settle: Callable[[Any], Any] | None = None
-    plan: Callable[[Any, "Console"], dict[str, Any]] | None = None
+    plan: Callable[[Any, Device, "Console"], dict[str, Any]] | None = None
     examples: tuple[str, ...] = ()
 
     @cached_property
     def fields(self) -> list[Field[Any]]:
         """The fields in the order of ``--help``, positional arguments first."""
         return sorted(options(self.config), key=lambda item: not item.metadata["argument"])
+
+    @cached_property
+    def plan_fields(self) -> list[Field[Any]]:
+        """Those that ``--dry-run`` alone reads; no part of a recipe."""
+        return options(Device) if self.plan else []
 
 
 def load_verb(name: str) -> Verb:
@@ -79,7 +84,7 @@ def as_function(name: str) -> Callable[..., None]:
     import typer
 
     verb = load_verb(name)
-    parameters = [_parameter(item) for item in verb.fields]
+    parameters = [_parameter(item) for item in (*verb.fields, *verb.plan_fields)]
     common: dict[str, Any] = {
         "recipe": Annotated[str | None, typer.Option("--recipe", autocompletion=paths)],
         "dry_run": Annotated[bool, typer.Option("--dry-run")],
@@ -124,13 +129,10 @@ def execute(
     if not verbose:
         warnings.simplefilter("ignore")  # what libraries have to say to their callers is not for the user
     console = processes.console(quiet, as_json)
-    flags = {
-        item.name: _as_given(item, given[item.name])
-        for item in verb.fields
-        if given[item.name] is not None and given[item.name] != []
-    }
     try:
-        config: Any = accelerate_config.apply(resolve(verb.config, Path(recipe) if recipe else None, flags))
+        resolved = resolve(verb.config, Path(recipe) if recipe else None, _flags(verb.fields, given))
+        config: Any = accelerate_config.apply(resolved)
+        device = _device(verb, given, dry_run=dry_run)
     except ConfigError as error:
         error.hint = error.hint or f"llmctl {name} --help lists every option"
         raise
@@ -139,7 +141,7 @@ def execute(
     if dry_run:
         if verb.settle:
             config = verb.settle(config)
-        plan = verb.plan(config, console) if verb.plan else {}
+        plan = verb.plan(config, device, console) if verb.plan else {}
         if as_json:
             console.result({"command": name, "recipe": settings(config), "plan": plan}, "")
         else:
@@ -161,6 +163,30 @@ def data_flags(config: TextData) -> str:
     return "".join(
         f" {flag_of(key)} {shlex.quote(str(word))}" for key, several in words.items() for word in several
     )
+
+
+def _flags(known: list[Field[Any]], given: dict[str, Any]) -> dict[str, Given]:
+    """The options that were typed."""
+    typed = [item for item in known if given[item.name] is not None and given[item.name] != []]
+    return {item.name: _as_given(item, given[item.name]) for item in typed}
+
+
+def _device(verb: Verb, given: dict[str, Any], *, dry_run: bool) -> Device:
+    """The devices that a run is planned for.
+
+    Raises:
+        ConfigError: nothing is planned, or utilisation is given without what it is a share of.
+    """
+    flags = _flags(verb.plan_fields, given)
+    device = resolve(Device, None, flags)
+    if flags and not dry_run:
+        raise ConfigError(
+            f"{' and '.join(map(flag_of, flags))}: read with --dry-run only",
+            hint="add --dry-run, or leave it out",
+        )
+    if device.mfu and not device.peak_flops:
+        raise ConfigError("--mfu is a share of --peak-flops, which is not given", hint="--peak-flops 989T")
+    return device
 
 
 def _as_given(item: Field[Any], value: Any) -> Given:

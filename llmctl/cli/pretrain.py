@@ -44,7 +44,7 @@ PRETRAIN = Verb(
     _run,
     check=pretrain.check,
     settle=pretrain.settle,
-    plan=lambda config, console: pretrain.plan(config, progress=console),
+    plan=lambda config, device, console: pretrain.plan(config, device=device, progress=console),
     examples=(
         "llmctl pretrain                                      # a story model, from data that comes with the tool",
         "llmctl pretrain --data book.txt --block-size 128     # a text of your own",

@@ -25,6 +25,7 @@ from llmctl.config.data import Corpus, DataSource, TaskData, TextData
 from llmctl.config.fields import PANELS, default_of, option, options
 from llmctl.config.jobs import Job, SkypilotConfig, SlurmConfig
 from llmctl.config.launch import Launch
+from llmctl.config.planning import Device
 from llmctl.config.task import Judging, Method, TaskSettings
 from llmctl.config.training import ModelShape, RunPlace, TokenizerTraining, Training
 
@@ -32,6 +33,7 @@ __all__ = [
     "PANELS",
     "Corpus",
     "DataSource",
+    "Device",
     "EvalConfig",
     "ExportConfig",
     "FinetuneConfig",

@@ -111,6 +111,7 @@ PANELS = (
     "Hardware",
     "Processes",
     "Job",
+    "With --dry-run",
 )
 
 data_option = partial(option, panel="Data")
@@ -121,6 +122,7 @@ optimiser_option = partial(option, panel="Optimiser")
 logging_option = partial(option, panel="Evaluation, checkpoints and logging")
 hardware_option = partial(option, panel="Hardware")
 launch_option = partial(option, panel="Processes")
+planning_option = partial(option, panel="With --dry-run")
 run_option = partial(option, panel="Run")
 job_option = partial(option, panel="Job")
 evaluation_option = partial(option, panel="Evaluation")

@@ -65,7 +65,14 @@ def chunked_cross_entropy(
         targets: (B, L), shifted already; -100 where there is none.
     """
     known = targets.ne(IGNORED)
-    found: torch.Tensor = _ChunkedLoss.apply(hidden[known], weight, bias, targets[known])
+    return summed_cross_entropy(hidden[known], weight, bias, targets[known])
+
+
+def summed_cross_entropy(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
+) -> torch.Tensor:
+    """As :func:`chunked_cross_entropy`, of hidden states (N, H) that all have targets (N,)."""
+    found: torch.Tensor = _ChunkedLoss.apply(hidden, weight, bias, targets)
     return found
 
 

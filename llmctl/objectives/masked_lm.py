@@ -176,7 +176,7 @@ def logits_of_hidden(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.
 
 
 @contextmanager
-def only(model: Any, places: torch.Tensor) -> Iterator[None]:
+def only(model: Any, places: torch.Tensor | tuple[torch.Tensor, ...]) -> Iterator[None]:
     """Let the head see of the body's last layer (B, L, H) the M chosen places alone, as one row (1, M, H).
 
     A masked language model's head looks at each place by itself, so its logits are the same, and five sixths of
@@ -184,7 +184,7 @@ def only(model: Any, places: torch.Tensor) -> Iterator[None]:
 
     Args:
         model: of a family whose body is a module of its own; it may be wrapped for parallel training.
-        places: (B, L) bool.
+        places: (B, L) bool, or the indices of both dimensions, (M,) each.
     """
 
     def choose(module: Any, arguments: Any, output: Any) -> Any:

@@ -122,15 +122,3 @@ def count_new(config: TrainConfig, objective: str, block_size: int) -> int:
     return count_parameters(
         config, vocab_size=config.vocab_size, block_size=block_size, model_class=MODEL_CLASSES[objective]
     )
-
-
-def memory_bytes(parameters: int) -> int:
-    """What training all weights of a model takes: weights, gradients and the optimiser's state."""
-    from llmctl.architectures import TRAINING_BYTES_PER_PARAMETER
-
-    return parameters * TRAINING_BYTES_PER_PARAMETER
-
-
-def cost(parameters: int) -> str:
-    """:func:`memory_bytes`, told."""
-    return f"{memory_bytes(parameters) / 2**20:,.0f} MiB for weights, gradients and the optimiser"

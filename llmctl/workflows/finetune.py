@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, ranks, runs
-from llmctl.config import FinetuneConfig
+from llmctl.config import Device, FinetuneConfig
 from llmctl.hub import NotCachedError
 from llmctl.limits import num_positions
 from llmctl.metrics.names import greater_is_better
-from llmctl.progress import Progress, many
+from llmctl.progress import SILENT, Progress, many
 from llmctl.purposes import MODEL_CLASSES
 from llmctl.runs import RunDir
 from llmctl.tasks import KINDS, best_metric_of, defaults_of, find_task, metrics_of
-from llmctl.workflows import asked_model, train
+from llmctl.workflows import asked_model, planning, train
 from llmctl.workflows.asked import check_asked, check_best, check_lengths, judged_as_asked, settled, task_of
 from llmctl.workflows.train import Kept, Prepared, Stage, Trained
 
@@ -217,31 +217,39 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
         return result
 
 
-def plan(config: FinetuneConfig, *, progress: Progress) -> dict[str, int]:
-    """Tell what a run would cost, as far as the model's config tells it, and give the figures.
+def plan(config: FinetuneConfig, *, device: Device, progress: Progress) -> dict[str, Any]:
+    """Tell what a run would take, as far as the model's config tells it, and give the figures.
 
     Returns:
-        ``parameters``, and ``memory_bytes`` to train all of them; empty where the model is not at hand.
+        As :func:`llmctl.workflows.planning.plan`; empty where the model is not at hand.
     """
-    from llmctl import models
+    from llmctl import methods
+    from llmctl.training.blank import Blank
 
     task = task_of(config)
-    objective = KINDS[task.kind].objective
-    if not config.model:
-        length = config.max_length or defaults_of(task).max_length
-        parameters = asked_model.count_new(config, objective, _longest(config, length))
-        told = f"{parameters:,} parameters with {config.vocab_size:,} tokens"
-    else:
-        root = runs.runs_dir(config.runs_dir)
-        found = models.find_source(config.model, root)
-        if not found.local and models.plain_config(found) is None:
-            progress.note(f"{config.model} is not in the Hub's cache: its size is told when it is loaded")
+    objective, usual = KINDS[task.kind].objective, defaults_of(task)
+    length = config.max_length or usual.max_length
+    if config.model:
+        make = planning.make_loaded(config, objective, progress)
+        if make is None:
             return {}
-        parameters = models.outline(config.model, MODEL_CLASSES[objective], runs_dir=root).num_parameters()
-        told = f"{parameters:,} parameters"
-    few = "" if config.method == "full" else f", less with --method {config.method}"
-    progress.note(f"{told}; {asked_model.cost(parameters)}{few}")
-    return {"parameters": parameters, "memory_bytes": asked_model.memory_bytes(parameters)}
+    else:
+        make = planning.make_new(config, objective, _longest(config, length))
+
+    if config.method in ("prefix", "prompt") or config.load_in_8bit or config.load_in_4bit:
+        progress.note("memory and time are planned for --method full, lora, ffn and head, by weights in float32")
+        return {}
+
+    def learning(dtype: Any) -> Any:
+        return methods.apply(make(dtype), config, kind=task.kind, progress=SILENT)
+
+    batch = Blank(
+        objective,
+        config.per_device_train_batch_size,
+        length,
+        written=config.max_target_length or usual.max_target_length or 0,
+    )
+    return planning.plan(config, learning, batch, length=length, device=device, progress=progress)
 
 
 def _longest(config: FinetuneConfig, max_length: int) -> int:

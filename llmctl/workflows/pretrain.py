@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, ranks, runs
-from llmctl.config import PretrainConfig
+from llmctl.config import Device, PretrainConfig
 from llmctl.data.mixture import check_text, ingredients
 from llmctl.errors import ConfigError, DataError
 from llmctl.limits import check_length
@@ -18,6 +18,7 @@ from llmctl.workflows import (
     asked_optimiser,
     asked_strategy,
     mixing,
+    planning,
     streaming,
     text_model,
     train,
@@ -229,23 +230,31 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
         return result
 
 
-def plan(config: PretrainConfig, *, progress: Progress) -> dict[str, int]:
-    """Tell what a run would cost, as far as the config alone can tell, and give the figures.
+def plan(config: PretrainConfig, *, device: Device, progress: Progress) -> dict[str, Any]:
+    """Tell what a run would take, as far as the config alone can tell, and give the figures.
 
     Returns:
-        ``parameters``, ``memory_bytes`` of weights, gradients and optimiser, ``tokens_a_step``; empty where the model
-        is not a new one.
+        As :func:`llmctl.workflows.planning.plan`; empty where the model is not at hand.
     """
+    from llmctl.training.blank import Blank
+
     if config.model:
-        return {}
-    parameters = asked_model.count_new(config, config.objective, config.block_size)
-    memory = asked_model.memory_bytes(parameters)
-    tokens = config.per_device_train_batch_size * config.gradient_accumulation_steps * config.block_size
-    progress.note(
-        f"{parameters:,} parameters with {config.vocab_size:,} tokens; {asked_model.cost(parameters)}; "
-        f"at most {tokens:,} tokens a step on one device"
+        make = planning.make_loaded(config, config.objective, progress)
+        if make is None:
+            return {}
+    else:
+        make = planning.make_new(config, config.objective, config.block_size)
+    read, written = config.block_size, 0
+    if config.objective == "seq2seq":
+        read, written = planning.lengths_with_gaps(config)
+    batch = Blank(
+        config.objective,
+        config.per_device_train_batch_size,
+        read,
+        written=written,
+        hidden=config.mlm_probability,
     )
-    return {"parameters": parameters, "memory_bytes": memory, "tokens_a_step": tokens}
+    return planning.plan(config, make, batch, length=config.block_size, device=device, progress=progress)
 
 
 def _check_options(config: PretrainConfig) -> None:

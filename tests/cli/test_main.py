@@ -178,6 +178,30 @@ def test_a_dry_run_as_json_is_one_object(llmctl: Run) -> None:
     assert "run_name" not in shown["recipe"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--peak-flops", "989T"], "--peak-flops: read with --dry-run only"),
+        (["--mfu", "0.4", "--dry-run"], "--mfu is a share of --peak-flops"),
+        (["--peak-flops", "989X", "--dry-run"], "a number such as 989e12 or 989T"),
+        (["--peak-flops", "1T", "--mfu", "2", "--dry-run"], "--mfu"),
+    ],
+)
+def test_what_a_plan_alone_reads_is_refused_elsewhere(llmctl: Run, arguments: list[str], told: str) -> None:
+    result = llmctl("pretrain", *arguments)
+    assert result.returncode == 2
+    assert told in result.stderr
+
+
+def test_a_plan_tells_the_time_on_devices_that_are_named(llmctl: Run) -> None:
+    small = ("--block-size", "32", "--vocab-size", "300", "--max-steps", "3")
+    result = llmctl("pretrain", *small, "--num-processes", "2", "--peak-flops", "1G", "--dry-run", "--json")
+    plan = json.loads(result.stdout)["plan"]
+    assert plan["seconds"] == pytest.approx(plan["flops"] / (2 * 1e9 * 0.4))
+    assert "peak_flops" not in json.loads(result.stdout)["recipe"]
+    assert "at 40% of 0.001 TFLOP/s" in result.stderr
+
+
 def test_a_dry_run_of_a_resumed_run_shows_its_recipe(llmctl: Run, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "cut"
     run.mkdir(parents=True)

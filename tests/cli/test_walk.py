@@ -87,7 +87,7 @@ def test_a_dry_run_counts_and_leaves_nothing(llmctl: Run, tmp_path: Path) -> Non
     assert "architecture: gpt2" in result.stdout
     assert "parameters with 4,096 tokens" in result.stderr
     figures = json.loads(llmctl("pretrain", "--dry-run", "--json").stdout)["plan"]
-    assert figures["memory_bytes"] == 16 * figures["parameters"]
+    assert figures["memory_of_a_rank"]["weights"] == 4 * figures["parameters"]
     assert figures["tokens_a_step"] == 6 * 384
     assert not (tmp_path / "runs").exists()
 

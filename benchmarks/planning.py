@@ -1,0 +1,147 @@
+"""What ``--dry-run`` plans against what a training takes: peak memory and the seconds of a step.
+
+GPT-2 and LLaMA of 4 layers x 256, vocabulary 4,096, blocks of 256, AdamW, float32, one thread; each a real training
+(``ObjectiveTrainer``) in a process of its own. Memory: the process's peak over what it had when the model was made,
+against the peak that is planned. Time: the median step, against the planned operations at the stated utilisation of bare
+matrix products, which is that of one other run.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.training import matrix_products
+
+WIDTH, LAYERS, HEADS, VOCABULARY, BLOCK = 256, 4, 4, 4096, 256
+STEPS, WARM_UP = 8, 2
+REFERENCE = ("llama", 4, False)
+CASES = (
+    ("llama", 16, False),
+    ("llama", 16, True),
+    ("gpt2", 4, False),
+    ("gpt2", 16, False),
+    ("gpt2", 32, True),
+)
+
+
+def settings(architecture: str, batch: int, checkpointing: bool) -> Any:
+    """The config of one case."""
+    from llmctl.config import PretrainConfig
+
+    return PretrainConfig(
+        architecture=architecture,
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        vocab_size=VOCABULARY,
+        block_size=BLOCK,
+        per_device_train_batch_size=batch,
+        activation_checkpointing=checkpointing,
+        optim="adamw_torch_fused",
+        learning_rate=1e-3,
+        max_steps=STEPS,
+        save_steps=10**6,
+        logging_steps=10**6,
+        num_processes=1,
+    )
+
+
+def planned(architecture: str, batch: int, checkpointing: bool) -> dict[str, Any]:
+    """The figures of the dry run."""
+    from llmctl.config import Device
+    from llmctl.progress import SILENT
+    from llmctl.workflows import pretrain
+
+    config = pretrain.settle(settings(architecture, batch, checkpointing))
+    return pretrain.plan(config, device=Device(), progress=SILENT)
+
+
+def train(architecture: str, batch: int, checkpointing: bool) -> dict[str, float]:
+    """Train, and give the bytes by which the process grew and the seconds of a step."""
+    import resource
+
+    import psutil  # type: ignore[import-untyped]
+    import torch
+    from transformers import TrainerCallback
+
+    from llmctl import training
+    from llmctl.objectives.causal_lm import CausalLM
+    from llmctl.runs import RunDir
+    from llmctl.training import speed
+    from llmctl.workflows import planning
+
+    class Clock(TrainerCallback):
+        seconds: list[float] = []
+
+        def on_step_begin(self, *given: Any, **named: Any) -> None:
+            self.began = time.perf_counter()
+
+        def on_step_end(self, *given: Any, **named: Any) -> None:
+            self.seconds.append(time.perf_counter() - self.began)
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    config = settings(architecture, batch, checkpointing)
+    rows = torch.randint(5, VOCABULARY, (STEPS * batch, BLOCK + 1)).numpy()
+    data = [{"input_ids": row[:-1], "labels": row[1:]} for row in rows]
+    make = planning.make_new(config, "clm", BLOCK)
+    make(torch.float32)(torch.zeros(1, 8, dtype=torch.long)).logits.sum().backward()  # kernels are loaded
+    before = psutil.Process().memory_info().rss
+    model = make(torch.float32)
+    speed.prepare(model, config)
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDir(Path(folder))
+        plan = training.Plan(STEPS, STEPS, "loss", False, "tokens", batch * BLOCK)
+        training.ObjectiveTrainer(
+            objective=CausalLM(config, None),  # type: ignore[arg-type]
+            optim=config.optim,
+            run=run,
+            model=model,
+            args=training.make_arguments(config, run, plan, validated=False),
+            train_dataset=data,
+            validation=None,
+            callbacks=[clock := Clock()],
+        ).train()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"bytes": peak - before, "seconds": statistics.median(clock.seconds[WARM_UP:])}
+
+
+def measured(case: tuple[str, int, bool]) -> dict[str, float]:
+    """:func:`train` in a process of its own."""
+    program = f"import json; from benchmarks import planning; print(json.dumps(planning.train{case!r}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> str:
+    """Planned and measured, side by side."""
+    reference = measured(REFERENCE)
+    rate = planned(*REFERENCE)["flops_a_step"] / reference["seconds"]
+    limit = matrix_products()
+    lines = [
+        f"{REFERENCE[0]}, batch {REFERENCE[1]}, reaches {rate / 1e9:.0f} GFLOP/s, {rate / limit:.2f} of the "
+        f"{limit / 1e9:.0f} of bare matrix products: the utilisation that the steps below are planned at.",
+        "",
+        "| | memory planned, MB | measured | ratio | step planned, s | measured | ratio |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for case in CASES:
+        plan, found = planned(*case), measured(case)
+        name = f"{case[0]}, batch {case[1]}" + (", activation checkpointing" if case[2] else "")
+        memory, seconds = plan["memory_bytes"], plan["flops_a_step"] / rate
+        seconds *= 4 / 3 if case[2] else 1  # the forward pass a second time, which is not the model's own
+        lines.append(
+            f"| {name} | {memory / 1e6:,.0f} | {found['bytes'] / 1e6:,.0f} | {memory / found['bytes']:.2f} "
+            f"| {seconds:.2f} | {found['seconds']:.2f} | {seconds / found['seconds']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(main())

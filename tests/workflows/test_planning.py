@@ -1,0 +1,112 @@
+"""Runs planned on paper: what ``--dry-run`` tells of them."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from llmctl.config import Device, FinetuneConfig, PretrainConfig
+from llmctl.progress import SILENT, Silent
+from llmctl.workflows import finetune, pretrain
+
+LLAMA_7B = PretrainConfig(
+    architecture="llama",
+    hidden_size=4096,
+    num_hidden_layers=32,
+    num_attention_heads=32,
+    intermediate_size=11008,
+    vocab_size=32000,
+    block_size=2048,
+    optim="adamw_torch_fused",
+    per_device_train_batch_size=2,
+    num_processes=64,
+    num_machines=8,
+    strategy="fsdp",
+    bf16=True,
+    max_tokens=10**12,
+)
+
+
+class Told(Silent):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
+def planned(config: Any, device: Device | None = None, progress: Any = SILENT) -> dict[str, Any]:
+    workflow: Any = pretrain if isinstance(config, PretrainConfig) else finetune
+    found: dict[str, Any] = workflow.plan(workflow.settle(config), device=device or Device(), progress=progress)
+    return found
+
+
+def test_a_run_that_does_not_fit_here_is_planned_to_its_last_hour() -> None:
+    told = Told()
+    found = planned(LLAMA_7B, Device(peak_flops=989e12, mfu=0.5), told)
+    number = found["parameters"]
+    assert number == 32000 * 4096 + 32 * (4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096) + 4096
+    rank = found["memory_of_a_rank"]
+    assert (rank["weights"], rank["gradients"], rank["optimizer"]) == (number // 16, number // 16, number // 8)
+    assert found["tokens_a_step"] == 64 * 2 * 2048
+    assert 0 <= found["tokens"] - 10**12 < found["tokens_a_step"]
+    palm = (6 * number + 12 * 32 * 4096 * 2048) * found["tokens"]
+    assert found["flops"] == pytest.approx(palm, rel=0.01)
+    assert found["seconds"] == pytest.approx(found["flops"] / (64 * 989e12 * 0.5))
+    for part in ("64 processes, fsdp", "at the peak", "not counted", "at 50% of 989 TFLOP/s", "device-hours"):
+        assert part in told.text
+
+
+def test_strategies_checkpointing_and_batches_say_what_they_save() -> None:
+    fsdp = planned(LLAMA_7B)["memory_of_a_rank"]
+    again = planned(replace(LLAMA_7B, activation_checkpointing=True))["memory_of_a_rank"]
+    whole = planned(replace(LLAMA_7B, strategy="ddp"))["memory_of_a_rank"]
+    assert again["activations"] < fsdp["activations"] / 4
+    assert whole["weights"] == pytest.approx(64 * fsdp["weights"])
+    assert whole["peak"] > 20 * planned(LLAMA_7B)["parameters"]  # 16 bytes, the buckets, and activations
+
+
+def test_the_effective_batch_is_that_of_all_processes() -> None:
+    small = PretrainConfig(block_size=64, vocab_size=512, num_processes=4, max_steps=10)
+    assert planned(small)["tokens_a_step"] == 4 * 6 * 64
+    summed = planned(replace(small, global_batch_size=48))
+    assert (summed["tokens_a_step"], summed["tokens"]) == (48 * 64, 480 * 64)
+    rank = summed["memory_of_a_rank"]
+    assert rank["peak"] == sum(rank[part] for part in ("weights", "optimizer", "activations")) + 2 * rank["gradients"]
+
+
+def test_what_the_data_decides_is_left_open() -> None:
+    told = Told()
+    found = planned(PretrainConfig(block_size=64, vocab_size=512), progress=told)
+    assert not {"steps", "tokens", "flops", "seconds"} & set(found)
+    assert found["flops_a_step"] and "the data tells how many steps" in told.text
+
+
+def test_an_unknown_family_is_told_without_activations() -> None:
+    told = Told()
+    found = planned(PretrainConfig(architecture="rwkv", optim="adamw_torch", block_size=64), progress=told)
+    assert found["memory_bytes"] == 16 * found["parameters"]
+    assert "memory_of_a_rank" not in found and "flops_a_step" not in found
+    assert "not known: it reads one token after the other" in told.text
+
+
+@pytest.mark.parametrize(("architecture", "written"), [("t5", 58 + 19 + 1), ("bart", 384)])
+def test_an_encoder_decoder_reads_gaps_and_writes_what_they_hold(architecture: str, written: int) -> None:
+    from llmctl.workflows import planning
+
+    config = PretrainConfig(objective="seq2seq", architecture=architecture)
+    assert planning.lengths_with_gaps(config) == (384 - 58 + 19, written)
+    assert planned(config)["memory_of_a_rank"]["activations"] > 0
+
+
+def test_a_method_that_trains_few_weights_has_few_gradients() -> None:
+    config = FinetuneConfig(task="classification", data="builtin:reviews", architecture="bert", max_steps=5)
+    whole = planned(config)
+    assert whole["tokens"] == 5 * whole["tokens_a_step"]
+    assert whole["memory_of_a_rank"]["gradients"] == 4 * whole["parameters"]
