@@ -1,4 +1,4 @@
-"""What a training takes on paper: bytes of its states on each rank, and its time. Plain arithmetic, nothing is imported.
+"""What a training takes on paper: bytes of its states on each rank, and its time; plain arithmetic, no library.
 
 Weights, gradients and optimiser: Rajbhandari et al., 2020, "ZeRO" (arXiv:1910.02054, section 3): 16 bytes a parameter
 with AdamW, divided by the processes where they are sharded. Activations and operations are counted
@@ -85,7 +85,9 @@ class Memory:
 def optimizer_bytes(weights: Weights, optim: str) -> int:
     """What an optimiser keeps from step to step, for all weights that learn."""
     shapes = weights.matrices + weights.tables + weights.others
-    if optim == "muon":  # one momentum of each matrix, AdamW's two moments of the rest (``llmctl.training.muon``)
+    if (
+        optim == "muon"
+    ):  # one momentum of each matrix, AdamW's two moments of the rest (``llmctl.training.muon``)
         matrices = sum(map(math.prod, weights.matrices))
         return FLOAT * matrices + 2 * FLOAT * (weights.learning - matrices)
     if optim == "adafactor":  # a row and a column of each matrix (Shazeer and Stern, 2018, arXiv:1804.04235)

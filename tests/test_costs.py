@@ -91,7 +91,10 @@ def test_one_process_has_16_bytes_a_parameter_and_activations_that_go_as_gradien
     number = WEIGHTS.number
     found = memory()
     assert (found.weights, found.gradients, found.optimizer) == (4 * number, 4 * number, 8 * number)
-    assert (found.working, found.peak) == (0, 16 * number)  # few activations: the optimiser's step is the peak
+    assert (found.working, found.peak) == (
+        0,
+        16 * number,
+    )  # few activations: the optimiser's step is the peak
     assert memory(backward=10**9).peak == 12 * number + 10**9
     assert memory(activations=10**9, accumulates=True).peak == 16 * number + 10**9
 
@@ -119,7 +122,9 @@ def test_zero_of_the_papers_figure() -> None:
     large = costs.Weights(7_500_000_000, ((7_500_000_000, 1),), (), ())
     settings: dict[str, Any] = {"optim": "adamw_torch_fused", "bf16": True}
     assert sum(costs.states(large, strategy="ddp", processes=64, **settings)) == 120e9
-    assert sum(costs.states(large, strategy="deepspeed", processes=64, **settings)) == pytest.approx(1.9e9, rel=0.02)
+    assert sum(costs.states(large, strategy="deepspeed", processes=64, **settings)) == pytest.approx(
+        1.9e9, rel=0.02
+    )
 
 
 def test_time_at_a_stated_utilisation() -> None:

@@ -96,7 +96,9 @@ def test_bfloat16_keeps_less_and_its_copies_of_the_weights() -> None:
     assert sharded.activations < planned.activations
 
 
-@pytest.mark.parametrize(("kind", "name", "architecture"), [(CausalLM, "clm", "llama"), (MaskedLM, "mlm", "bert")])
+@pytest.mark.parametrize(
+    ("kind", "name", "architecture"), [(CausalLM, "clm", "llama"), (MaskedLM, "mlm", "bert")]
+)
 def test_blank_batches_take_what_the_objectives_take(kind: Any, name: str, architecture: str) -> None:
     config = PretrainConfig(objective=name, block_size=LENGTH)  # type: ignore[arg-type]
     ids = torch.randint(5, VOCABULARY, (4, LENGTH))
@@ -136,7 +138,9 @@ def test_a_layer_keeps_what_korthikanti_et_al_count() -> None:
 def test_operations_are_those_of_palm(architecture: str, checkpointing: bool) -> None:
     """6 N + 12 L H Q T a token, N without what is only looked up: positions, and embeddings that are not tied."""
     make = maker("clm", architecture)
-    weights = sum(weight.numel() for name, weight in make(torch.float32).named_parameters() if "wpe" not in name)
+    weights = sum(
+        weight.numel() for name, weight in make(torch.float32).named_parameters() if "wpe" not in name
+    )
     tokens = 4 * LENGTH
     palm = tokens * (6 * weights + 12 * 3 * 128 * LENGTH)
     found = rehearsal.rehearse(make, batch("clm"), checkpointing=checkpointing)

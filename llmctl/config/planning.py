@@ -19,7 +19,9 @@ class Device:
     """What each process computes on, as far as a plan's time depends on it."""
 
     peak_flops: PeakFlops | None = planning_option(
-        None, "tell the time on devices of so many operations a second at best", default_text="time is not told"
+        None,
+        "tell the time on devices of so many operations a second at best",
+        default_text="time is not told",
     )
     mfu: Annotated[float, Gt(0), Le(1)] | None = planning_option(
         None, "share of peak_flops that goes into the model", default_text="0.4"

@@ -36,7 +36,7 @@ _ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 Make = Callable[[torch.dtype], Any]
 """Gives a model with weights of a type."""
 Numbers = Literal["float32", "autocast", "bfloat16"]
-"""What is computed in: float32; bfloat16 by weights in float32; bfloat16 by weights in it, too, as where they are sharded."""
+"""What is computed in: float32; bfloat16 by weights in float32; bfloat16 by weights in it, as where they are sharded."""
 
 
 class NotRehearsedError(ModelError):
@@ -68,7 +68,9 @@ def weights_of(make: Make) -> Weights:
     tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     matrices = set(matrices)
     learning = [weight for weight in model.parameters() if weight.requires_grad]
-    layers = [_size(module) for module in _layers(model, set(getattr(model, "_no_split_modules", None) or ()))]
+    layers = [
+        _size(module) for module in _layers(model, set(getattr(model, "_no_split_modules", None) or ()))
+    ]
     return Weights(
         number=_size(model),
         matrices=tuple(tuple(weight.shape) for weight in learning if weight in matrices),
@@ -153,7 +155,9 @@ def _operations(model: Any, batch: Blank, length: int) -> int:
     return counted.operations
 
 
-def _rehearse(model: Any, loss: Callable[[], torch.Tensor], numbers: Numbers, checkpointing: bool) -> Rehearsal:
+def _rehearse(
+    model: Any, loss: Callable[[], torch.Tensor], numbers: Numbers, checkpointing: bool
+) -> Rehearsal:
     with _Live(model) as live:
         flops = _flops(loss, numbers)
     if checkpointing:
@@ -163,13 +167,13 @@ def _rehearse(model: Any, loss: Callable[[], torch.Tensor], numbers: Numbers, ch
         except ValueError as error:
             raise NotRehearsedError("it has no activation checkpointing") from error
         with _Live(model) as live:
-            _forward(loss, numbers).backward()  # type: ignore[no-untyped-call]
+            _forward(loss, numbers).backward()
     return Rehearsal(live.most_beside_gradients, live.most, flops)
 
 
 def _flops(loss: Callable[[], torch.Tensor], numbers: Numbers) -> int:
     with FlopCounterMode(display=False, custom_mapping=_FLOPS) as counter:
-        _forward(loss, numbers).backward()  # type: ignore[no-untyped-call]
+        _forward(loss, numbers).backward()
     return int(counter.get_total_flops())
 
 

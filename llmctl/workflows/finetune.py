@@ -237,12 +237,15 @@ def plan(config: FinetuneConfig, *, device: Device, progress: Progress) -> dict[
         make = planning.make_new(config, objective, _longest(config, length))
 
     if config.method in ("prefix", "prompt") or config.load_in_8bit or config.load_in_4bit:
-        progress.note("memory and time are planned for --method full, lora, ffn and head, by weights in float32")
+        progress.note(
+            "memory and time are planned for --method full, lora, ffn and head, by weights in float32"
+        )
         return {}
 
     def learning(dtype: Any) -> Any:
         return methods.apply(make(dtype), config, kind=task.kind, progress=SILENT)
 
+    assert config.per_device_train_batch_size  # settled
     batch = Blank(
         objective,
         config.per_device_train_batch_size,

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from llmctl.training.blank import Blank
     from llmctl.training.rehearsal import Make, Numbers, Rehearsal
 
+Settled = Any  # a PretrainConfig or FinetuneConfig of which nothing that a plan needs is left out
 TrainConfig = PretrainConfig | FinetuneConfig
 NOT_COUNTED = (
     "not counted: what kernels and the exchange between processes (NCCL) take, an optimiser's passing results "
-    "but Muon's, the allocator's fragmentation, evaluation"
+    "but Muon's, what the allocator keeps and cannot use, evaluation"
 )
 
 
@@ -181,7 +182,7 @@ def _numbers(config: TrainConfig, sharded: bool) -> "Numbers":
     return "bfloat16" if sharded else "autocast"
 
 
-def _amount(config: TrainConfig, processes: int, length: int) -> Amount:
+def _amount(config: Settled, processes: int, length: int) -> Amount:
     each = config.per_device_train_batch_size * processes
     rows = config.global_batch_size or each * config.gradient_accumulation_steps
     tokens = rows * length
@@ -199,7 +200,7 @@ def _states(config: TrainConfig, processes: int, numbers: "Numbers") -> dict[str
 
 
 def _memory(
-    config: TrainConfig, weights: "Weights", rehearsed: "Rehearsal", processes: int, numbers: "Numbers"
+    config: Settled, weights: "Weights", rehearsed: "Rehearsal", processes: int, numbers: "Numbers"
 ) -> "Memory":
     each = config.per_device_train_batch_size * processes
     accumulates = config.gradient_accumulation_steps > 1 or (config.global_batch_size or 0) > each
