@@ -36,7 +36,7 @@ _ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 Make = Callable[[torch.dtype], Any]
 """Gives a model with weights of a type."""
 Numbers = Literal["float32", "autocast", "bfloat16"]
-"""What is computed in: float32; bfloat16 by weights in float32; bfloat16 by weights in it, as where they are sharded."""
+"""What is computed in: float32; bfloat16 by weights in float32; all in bfloat16, as where weights are sharded."""
 
 
 class NotRehearsedError(ModelError):

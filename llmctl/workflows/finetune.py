@@ -233,6 +233,7 @@ def plan(config: FinetuneConfig, *, device: Device, progress: Progress) -> dict[
         make = planning.make_loaded(config, objective, progress)
         if make is None:
             return {}
+        length = planning.readable(config, length)
     else:
         make = planning.make_new(config, objective, _longest(config, length))
 

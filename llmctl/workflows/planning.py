@@ -139,6 +139,16 @@ def make_loaded(config: TrainConfig, objective: str, progress: Progress) -> "Mak
     return lambda dtype: _from(settings, model_class, dtype)
 
 
+def readable(config: TrainConfig, length: int) -> int:
+    """A length in tokens, at most what a loaded model can read."""
+    from llmctl import models
+
+    positions = (
+        models.positions_of(config.model, runs_dir=runs.runs_dir(config.runs_dir)) if config.model else None
+    )
+    return min(length, positions or length)
+
+
 def lengths_with_gaps(config: PretrainConfig) -> tuple[int, int]:
     """Tokens that an encoder-decoder reads and writes of a block with gaps (``llmctl.objectives.denoising``).
 
@@ -193,7 +203,7 @@ def _amount(config: Settled, processes: int, length: int) -> Amount:
 def _states(config: TrainConfig, processes: int, numbers: "Numbers") -> dict[str, Any]:
     return {
         "optim": config.optim,
-        "strategy": config.strategy,
+        "strategy": config.strategy if processes > 1 else "ddp",
         "processes": processes,
         "bf16": numbers != "float32",
     }

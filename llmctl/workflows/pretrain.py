@@ -242,6 +242,7 @@ def plan(config: PretrainConfig, *, device: Device, progress: Progress) -> dict[
         make = planning.make_loaded(config, config.objective, progress)
         if make is None:
             return {}
+        config = replace(config, block_size=planning.readable(config, config.block_size))
     else:
         make = planning.make_new(config, config.objective, config.block_size)
     read, written = config.block_size, 0

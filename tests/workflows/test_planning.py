@@ -1,6 +1,7 @@
 """Runs planned on paper: what ``--dry-run`` tells of them."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from llmctl.config import Device, FinetuneConfig, PretrainConfig
 from llmctl.progress import SILENT
 from llmctl.workflows import finetune, pretrain
 from tests.data.conftest import Told
+from tests.verdicts import save_base_model
 
 LLAMA_7B = PretrainConfig(
     architecture="llama",
@@ -108,3 +110,24 @@ def test_a_method_that_trains_few_weights_has_few_gradients() -> None:
     whole = planned(config)
     assert whole["tokens"] == 5 * whole["tokens_a_step"]
     assert whole["memory_of_a_rank"]["gradients"] == 4 * whole["parameters"]
+
+
+def test_a_loaded_model_is_planned_by_what_it_can_read(tmp_path: Path) -> None:
+    import transformers
+
+    small = transformers.GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=48, vocab_size=300)
+    transformers.GPT2LMHeadModel(small).save_pretrained(tmp_path / "small")
+    found = planned(PretrainConfig(model=str(tmp_path / "small"), max_steps=2))
+    assert found["tokens"] == 2 * 6 * 48
+    assert found["memory_of_a_rank"]["optimizer"] == 8 * found["parameters"]
+
+
+def test_adapters_learn_few_weights_and_methods_that_are_not_known_are_told(tmp_path: Path) -> None:
+    model = str(save_base_model(tmp_path / "bert"))
+    config = FinetuneConfig(task="classification", data="builtin:reviews", model=model, method="lora")
+    found = planned(config)
+    assert 0 < found["parameters_learning"] < found["parameters"]
+    assert found["memory_of_a_rank"]["optimizer"] == 8 * found["parameters_learning"]
+    told = Told()
+    assert planned(replace(config, method="prompt"), progress=told) == {}
+    assert "full, lora, ffn and head" in told.notes[-1]
