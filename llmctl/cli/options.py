@@ -130,8 +130,8 @@ def execute(
         warnings.simplefilter("ignore")  # what libraries have to say to their callers is not for the user
     console = processes.console(quiet, as_json)
     try:
-        resolved = resolve(verb.config, Path(recipe) if recipe else None, _flags(verb.fields, given))
-        config: Any = accelerate_config.apply(resolved)
+        resolved: Any = resolve(verb.config, Path(recipe) if recipe else None, _flags(verb.fields, given))
+        config = accelerate_config.apply(resolved)
         device = _device(verb, given, dry_run=dry_run)
     except ConfigError as error:
         error.hint = error.hint or f"llmctl {name} --help lists every option"
