@@ -76,6 +76,24 @@ def damage(folder: Path, *, on_disk: bool = False) -> list[str]:
     return [line for line in found if line]
 
 
+def digest(place: Path, size: int | None = None) -> str | None:
+    """SHA-256 of a file, of its first ``size`` bytes, or of all files below a folder and their names.
+
+    ``None``: there is nothing, or less than that.
+    """
+    import hashlib
+
+    if place.is_file():
+        if size is None or size == place.stat().st_size:
+            return _hash(place)
+        with place.open("rb") as file:
+            found = file.read(size)
+        return hashlib.sha256(found).hexdigest() if len(found) == size else None
+    files = sorted(_all_files(place)) if place.is_dir() else []
+    named = [f"{path.relative_to(place).as_posix()} {_hash(path)}" for path in files]
+    return hashlib.sha256("\n".join(named).encode()).hexdigest() if named else None
+
+
 def _threads() -> Any:
     from concurrent.futures import ThreadPoolExecutor
 

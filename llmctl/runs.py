@@ -158,9 +158,14 @@ class RunDir:
                         yield event
 
     def forget_events(self, size: int) -> None:
-        """Cut ``metrics.jsonl`` to the bytes that it had when a checkpoint was saved: what came after comes again."""
-        if self.metrics.exists() and self.metrics.stat().st_size > size:
-            os.truncate(self.metrics, size)
+        """Cut ``metrics.jsonl`` to the bytes that it had when a checkpoint was saved: what came after comes again.
+
+        Of one that was cut shorter meanwhile whole lines are left.
+        """
+        if not self.metrics.exists():
+            return
+        found = self.metrics.read_bytes()[:size]
+        os.truncate(self.metrics, found.rfind(b"\n") + 1)
 
     def seal(self) -> None:
         """Write the manifest: the training is over, and its model in place and on the disk as it was written.

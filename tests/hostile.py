@@ -189,7 +189,7 @@ def checkpoint(folder: Path) -> None:
     )
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
         (place / name).write_bytes(pickle.dumps(Payload(folder / CANARY)))
-    manifest.seal(place, step=1, world_size=1, versions={}, metrics_bytes=0)
+    manifest.seal(place, step=1, world_size=1, versions={}, metrics_bytes=0, metrics=None, tokenizer=None)
 
 
 # Paths

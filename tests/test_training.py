@@ -337,6 +337,6 @@ def test_nothing_is_called_clipped_where_nothing_is(run: RunDir) -> None:
 def test_the_effective_batch_is_told(
     monkeypatch: pytest.MonkeyPatch, times: int, processes: int, told: str
 ) -> None:
-    monkeypatch.setattr("llmctl.training.plan.num_processes", lambda: processes)
+    monkeypatch.setattr("llmctl.ranks.count", lambda: processes)
     config = settings(per_device_train_batch_size=6, gradient_accumulation_steps=times)
     assert batch_told(config) == told

@@ -26,7 +26,7 @@ from llmctl.runs import RunDir
 
 _STAGING = ".saving-"
 _DAMAGED = "damaged-"
-_FACTS = ("world_size", "versions", "metrics_bytes")
+_FACTS = ("world_size", "versions", "metrics_bytes", "metrics", "tokenizer")
 _BYTES_PER_STATE = 4  # optimisers keep float32
 
 
@@ -43,6 +43,8 @@ class Checkpoint(NamedTuple):
         world_size: processes that trained when it was saved.
         versions: of the libraries then.
         metrics_bytes: size of ``metrics.jsonl`` then.
+        metrics: its SHA-256; ``None``: there was none.
+        tokenizer: SHA-256 of the run's tokenizer; ``None``: there was none.
     """
 
     path: Path
@@ -50,6 +52,13 @@ class Checkpoint(NamedTuple):
     world_size: int
     versions: dict[str, str]
     metrics_bytes: int
+    metrics: str | None
+    tokenizer: str | None
+
+    @property
+    def recipe(self) -> Path:
+        """The run's recipe as it was then."""
+        return self.path / "recipe.yaml"
 
 
 def path_of(run: RunDir, step: int) -> Path:
@@ -107,9 +116,16 @@ class Saves:
         made, place = self.made_in(step), path_of(self.run, step)
         # Never read, a pickle, and it holds the Hub's token as it is.
         (made / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+        if self.run.recipe.exists():
+            shutil.copyfile(self.run.recipe, made / self.run.recipe.name)
         disk.settle_directory(made)
-        metrics, versions = _metrics_on_disk(self.run), runs.versions()
-        manifest.seal(made, step=step, world_size=world_size, versions=versions, metrics_bytes=metrics)
+        size = _metrics_on_disk(self.run)
+        of_run = {
+            "metrics": manifest.digest(self.run.metrics),
+            "tokenizer": manifest.digest(self.run.tokenizer),
+        }
+        how: dict[str, Any] = {"world_size": world_size, "versions": runs.versions(), "metrics_bytes": size}
+        manifest.seal(made, None, step=step, **how, **of_run)
         if place.exists():  # damaged, else the run would not have come here again
             shutil.rmtree(place)
         os.replace(made, place)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from llmctl import disk, runs
-from llmctl.config import Launch, RunPlace, Training
+from llmctl import disk, manifest, runs
+from llmctl.config import FinetuneConfig, Launch, PretrainConfig, RunPlace, Training
 from llmctl.errors import ConfigError, DataError, LlmctlError, RunError
 from llmctl.progress import Progress
 from llmctl.recipe import resolve, suggestion
@@ -42,10 +42,15 @@ class AlreadyFinishedError(LlmctlError):
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run to go on with, and what is other than when it began: name -> value then, value now."""
+    """A run to go on with, and what is other than when it began: name -> value then, value now.
+
+    Attributes:
+        allowed: the settings that may be other.
+    """
 
     run: RunDir
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    allowed: frozenset[str] = frozenset()
 
 
 def find(command: str, config: Any) -> RunDir | None:
@@ -107,7 +112,7 @@ def take_up(command: str, config: ConfigT) -> tuple[ConfigT, Resumed | None]:
     now = {name: value for name, (_, value) in changes.items()}
     now |= {item.name: getattr(config, item.name) for item in fields(Launch)}
     again = replace(recipe, **now, runs_dir=config.runs_dir, resume=None, allow_changes=config.allow_changes)
-    return again, Resumed(run, changes)
+    return again, Resumed(run, changes, _allowed(config))
 
 
 def _changes(config: Any, recipe: Any) -> dict[str, tuple[Any, Any]]:
@@ -127,8 +132,12 @@ def _together(config: Any) -> int:
     return int(config.per_device_train_batch_size * config.gradient_accumulation_steps)
 
 
+def _allowed(config: Any) -> frozenset[str]:
+    return frozenset(name.lstrip("-").replace("-", "_") for name in config.allow_changes)
+
+
 def _check(changes: Mapping[str, tuple[Any, Any]], config: Any, run: RunDir) -> None:
-    allowed = {name.lstrip("-").replace("-", "_") for name in config.allow_changes}
+    allowed = _allowed(config)
     for name in sorted(allowed - _CHANGEABLE):
         hint = (
             suggestion(name, sorted(_CHANGEABLE)) or "it is given by the run; start a new one from its model"
@@ -202,8 +211,15 @@ def go_on_from(resumed: Resumed, checkpoint: Any, world_size: int, progress: Pro
             f"max_steps {asked:,}: run {resumed.run.name} is at step {step:,} already",
             hint=f"{step + 1:,} or more",
         )
+    if checkpoint:
+        _check_unchanged(resumed, checkpoint)
     place = f"goes on from {checkpoint.path}" if checkpoint else "has no checkpoint: it begins anew"
     progress.note(f"{resumed.run.name} {place}")
+    if checkpoint and manifest.digest(resumed.run.metrics, checkpoint.metrics_bytes) != checkpoint.metrics:
+        progress.warn(
+            f"{resumed.run.metrics} is not what it was when {checkpoint.path.name} was saved: events of "
+            "its first steps are lost, or changed; weights and scores do not depend on them"
+        )
     resumed.run.forget_events(checkpoint.metrics_bytes if checkpoint else 0)
     if checkpoint:
         _warn_inexact(checkpoint, world_size, progress)
@@ -215,6 +231,37 @@ def go_on_from(resumed: Resumed, checkpoint: Any, world_size: int, progress: Pro
     environment = resumed.run.read_environment()
     environment["changes"] = [*environment.get("changes", []), {"step": step, **told}]
     disk.write_file(resumed.run.environment, json.dumps(environment, indent=2) + "\n")
+
+
+def _check_unchanged(resumed: Resumed, checkpoint: Any) -> None:
+    """Hold recipe and tokenizer of the run to those that the checkpoint was made with.
+
+    Raises:
+        ConfigError: a setting that decides numbers is another, and ``--allow-changes`` does not name it.
+        RunError: the tokenizer is another.
+    """
+    run = resumed.run
+    if manifest.digest(run.tokenizer) not in (
+        checkpoint.tokenizer,
+        None,
+    ):  # a lost one is made again, or given
+        raise RunError(
+            f"{run.tokenizer} is not what it was when {checkpoint.path.name} was saved",
+            hint="put it back; with another tokenizer it would be another training",
+        )
+    kind: Any = FinetuneConfig if run.command() == "finetune" else PretrainConfig
+    then: Any = resolve(kind, checkpoint.recipe, {})
+    now: Any = resolve(kind, run.recipe, {})
+    known = _SAFE | _PLACE | resumed.allowed
+    if now.auto_batch_size or now.global_batch_size:
+        known |= _BATCH
+    for item in fields(now):
+        before, after = getattr(then, item.name), getattr(now, item.name)
+        if item.name not in known and before != after:
+            raise ConfigError(
+                f"{run.recipe}: {item.name} is {after}, {checkpoint.path.name} was made with {before}",
+                hint=f"put it back, or --allow-changes {item.name}: it then holds from here on",
+            )
 
 
 def _warn_inexact(checkpoint: Any, world_size: int, progress: Progress) -> None:

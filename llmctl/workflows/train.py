@@ -140,7 +140,7 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
     from importlib.util import find_spec
 
     if resuming.find(stage.command, config):
-        resuming.take_up(stage.command, config)
+        asked_optimiser.check(resuming.take_up(stage.command, config)[0])
         return
     stage.check_data(config)
     asked_processes.check(config)
@@ -293,10 +293,10 @@ def _prepare(
     ready = ranks.first_then_others(lambda: stage.prepare(config, run_dir, splits, progress))
     config = training.for_this_machine(config, ready.plan)
     progress.note(f"hardware: {training.describe(config)}")
-    if ranks.is_first():
-        disk.write_file(run_dir.recipe, _recipe(stage, config, run_dir))
     training.make_arguments(config, run_dir, ready.plan, validated=ready.validation is not None)
     training.check_space(config, run_dir, ready.model, progress)
+    if ranks.is_first():  # only now: a run that cannot go on with what is asked for keeps its recipe
+        disk.write_file(run_dir.recipe, _recipe(stage, config, run_dir))
     return config, ready
 
 

@@ -1,6 +1,8 @@
 """Going on with a run: by itself, with changes, after interruptions at bad moments, with smaller batches."""
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -192,6 +194,47 @@ def test_saves_alone_decide_when_it_is_evaluated(quick: Any, places: Path) -> No
     pretrain.run(quick(eval_steps=None, save_steps=3, keep_checkpoints=True), progress=Watched())
     scored = [event["step"] for event in run_of(places, "quick").events() if "eval_loss" in event]
     assert scored[:3] == [3, 6, 9]
+
+
+# What was changed behind its back
+
+
+def test_a_recipe_that_was_edited_is_refused_and_obeyed_with_leave(cut: RunDir) -> None:
+    text = cut.recipe.read_text()
+    assert "\nlearning_rate: " in text
+    cut.recipe.write_text(re.sub(r"\nlearning_rate: .*", "\nlearning_rate: 0.5", text))
+    with pytest.raises(
+        ConfigError, match=r"learning_rate is 0\.5, checkpoint-7 was made with 0\.0"
+    ) as refused:
+        pretrain.run(PretrainConfig(resume="cut"), progress=Watched())
+    assert refused.value.hint
+    assert "--allow-changes learning_rate" in refused.value.hint
+    pretrain.run(PretrainConfig(resume="cut", allow_changes=("learning_rate",)), progress=Watched())
+    assert cut.finished
+
+
+def test_another_tokenizer_is_refused(cut: RunDir) -> None:
+    place = cut.tokenizer / "tokenizer.json"
+    place.write_text(place.read_text().replace("}", "} ", 1))
+    with pytest.raises(RunError, match=r"tokenizer is not what it was when checkpoint-7 was saved"):
+        pretrain.run(PretrainConfig(resume="cut"), progress=Watched())
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_events_that_are_lost_are_told_and_the_rest_can_be_read(cut: RunDir, size: int) -> None:
+    os.truncate(cut.metrics, size)
+    watched = Watched()
+    pretrain.run(PretrainConfig(resume="cut"), progress=watched)
+    assert "metrics.jsonl is not what it was when checkpoint-7 was saved" in watched.all()
+    lines = cut.metrics.read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines][-1] == 10
+
+
+def test_what_cannot_be_leaves_the_recipe_as_it_was(cut: RunDir) -> None:
+    before = cut.recipe.read_bytes()
+    with pytest.raises(ConfigError, match="is no multiple of eval_steps"):
+        pretrain.run(PretrainConfig(resume="cut", save_steps=7), progress=Watched())
+    assert cut.recipe.read_bytes() == before
 
 
 def test_when_all_are_damaged_it_begins_anew(quick: Any, places: Path, cut: RunDir) -> None:
