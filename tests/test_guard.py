@@ -56,6 +56,8 @@ def test_a_link_to_nowhere_is_named(tmp_path: Path) -> None:
     [
         ({"num_hidden_layers": 10**6}, "num_hidden_layers 1,000,000: more than 1,000"),
         ({"text_config": {"encoder_layers": 5_000}}, "encoder_layers 5,000"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers 0: a model has a layer at least"),
+        ({"n_layer": -1}, "n_layer -1: a model has a layer at least"),
         ({"num_labels": 10**9}, "num_labels 1,000,000,000"),
         ({"num_hidden_layers": 900, "num_local_experts": 900}, "900 layers of 900 experts"),
         ({"attn_implementation": "a/b"}, "would load code from the Hub"),
@@ -70,4 +72,12 @@ def test_the_largest_that_there_are_are_not() -> None:
     check_numbers(
         {"num_hidden_layers": 126, "vocab_size": 262_144, "max_position_embeddings": 10_485_760}, "m"
     )
-    check_numbers({"num_hidden_layers": 94, "num_experts": 512, "_attn_implementation": "sdpa"}, "m")
+    check_numbers(
+        {
+            "num_hidden_layers": 94,
+            "num_nextn_predict_layers": 0,
+            "num_experts": 512,
+            "_attn_implementation": "sdpa",
+        },
+        "m",
+    )

@@ -13,7 +13,7 @@ from llmctl import architectures, disk, models, runs, shapes
 from llmctl.config import ModelShape
 from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError
 from llmctl.limits import num_positions
-from tests.tiny import gpt2
+from tests.tiny import byte_tokenizer, gpt2
 
 
 class Vocabulary:
@@ -117,6 +117,15 @@ def test_weights_that_are_not_in_the_checkpoint_are_never_made_up(tmp_path: Path
     save_file(kept, weights, metadata={"format": "pt"})
     with pytest.raises(ModelError, match="2 weights are not in the checkpoint"):
         models.load_for_training(str(tmp_path / "m"), runs_dir=tmp_path)
+
+
+def test_a_config_with_fewer_layers_than_the_weights_is_refused(tmp_path: Path) -> None:
+    gpt2(n_layer=2).save_pretrained(tmp_path / "m")
+    byte_tokenizer().save_pretrained(tmp_path / "m")
+    place = tmp_path / "m" / "config.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"n_layer": 1}))
+    with pytest.raises(ModelError, match=r"its weights have transformer\.h\.1\..* no such layer"):
+        models.load_causal_lm(str(tmp_path / "m"), runs_dir=tmp_path)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ _MAX_LAYERS, _MAX_MODULES, _MAX_LABELS = 1_000, 200_000, 1_000_000
 _MAX_RANK = 8_192
 _LAYERS = re.compile(r"(^|_)n?(layers?|blocks)$")
 _EXPERTS = re.compile(r"(^|_)experts$")
+_DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
 _MANY = 100_000_000  # of fewer parameters the loader itself tells that they are missing
 _PARAMETERS_A_BYTE = 8  # more than any quantisation has
 
@@ -71,6 +72,8 @@ def check_numbers(config: Mapping[str, Any], where: str) -> None:
             )
         if not isinstance(value, int):
             continue
+        if key in _DEPTHS and value < 1:
+            raise ModelError(f"{where}: {key} {value}: a model has a layer at least")
         if key == "num_labels" and value > _MAX_LABELS:
             raise ModelError(f"{where}: num_labels {value:,}: more than {_MAX_LABELS:,} are not read")
         for kind, pattern in (("layers", _LAYERS), ("experts", _EXPERTS)):
@@ -111,6 +114,29 @@ def check_weights(outline: Any, folder: Path | None, where: str, *, bytes_each: 
             f"{where}: by its config it has {parameters:,} parameters, but its weights are {size:,} bytes",
             hint="config.json and weights are not of the same model",
         )
+
+
+def check_all_used(model: Any, unexpected: Iterable[str], where: str) -> None:
+    """Refuse a config that asks for fewer layers than the weights have: the model would be another, and worse.
+
+    Args:
+        unexpected: names in the weight files that the model has no use for.
+
+    Raises:
+        ModelError: naming the first weight of such a layer.
+    """
+    own = [name for name, _ in model.named_parameters()]
+    for name in sorted(unexpected):
+        if not (found := re.match(r"(.*?\.)\d+\.", name)):
+            continue
+        layer, layers = found[0], found[1]
+        if any(other.startswith(layers) for other in own) and not any(
+            other.startswith(layer) for other in own
+        ):
+            raise ModelError(
+                f"{where}: its weights have {name}, and by its config.json there is no such layer",
+                hint="put the config.json back that belongs to the weights",
+            )
 
 
 def check_safe_format(folder: Path) -> None:

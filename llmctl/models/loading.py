@@ -161,6 +161,7 @@ def load_weights(
             output_loading_info=True,
             **settings,
         )
+    guard.check_all_used(model, info.get("unexpected_keys", ()), found.name)
     if found.gguf_file:  # a model read from GGUF is dequantised; left as it is, it could not be saved
         model.config.__dict__.pop("quantization_config", None)
         model.hf_quantizer, model.is_quantized = None, False

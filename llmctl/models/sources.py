@@ -123,7 +123,7 @@ def plain_config(found: Source) -> dict[str, Any] | None:
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8")) if path else None
-    except (OSError, ValueError):  # the loader says what is wrong
+    except (OSError, ValueError, RecursionError):  # the loader says what is wrong
         return None
     return config if isinstance(config, dict) else None
 

@@ -5,6 +5,7 @@ from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
 from llmctl.training.checkpoints import Checkpoint, CheckpointError, check_space, clean_up
 from llmctl.training.checkpoints import newest as newest_checkpoint
 from llmctl.training.checkpoints import remove_all as remove_checkpoints
+from llmctl.training.finite import bad_weight
 from llmctl.training.fitting import OutOfMemoryError, fit, free_memory
 from llmctl.training.mixture import Mixture
 from llmctl.training.plan import (
@@ -42,6 +43,7 @@ __all__ = [
     "StoppedError",
     "Stream",
     "WithEpoch",
+    "bad_weight",
     "batch_told",
     "check_space",
     "check_strategy",

@@ -7,6 +7,7 @@
       .saving-N/         what a save or a removal that was cut short left behind; removed when the run goes on
 """
 
+import errno
 import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +28,7 @@ from llmctl.runs import RunDir
 _STAGING = ".saving-"
 _DAMAGED = "damaged-"
 _FACTS = ("world_size", "versions", "metrics_bytes", "metrics", "tokenizer")
+_NEXT_TO_NOTHING = 1 << 16
 _BYTES_PER_STATE = 4  # optimisers keep float32
 
 
@@ -155,7 +157,10 @@ class Saves:
         """What to raise for an error of the libraries while the checkpoint of ``step`` was written."""
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0]
         with suppress(OSError):
-            reason += f" ({shutil.disk_usage(self.run.path).free / 1e6:,.1f} MB free)"
+            free = shutil.disk_usage(self.run.path).free
+            if free < _NEXT_TO_NOTHING:  # torch tells it in words of its own
+                reason = os.strerror(errno.ENOSPC)
+            reason += f" ({free / 1e6:,.1f} MB free)"
         before = self.run.all_checkpoints()
         last = f"the last good one is {before[0]}" if before else "there is none before it"
         return CheckpointError(f"cannot save a checkpoint at step {step:,}: {reason}; {last}", hint=self.hint)

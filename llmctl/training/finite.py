@@ -94,25 +94,27 @@ class Finite(TrainerCallback):
         return [place for batch in batches for place in self.examples_of(batch)]
 
 
-def check_weights(model: Any, step: int) -> None:
-    """Keep weights that are NaN or infinite, such as a step far too long leaves, from being saved.
-
-    Of sharded weights each process looks at its parts; the one that finds such a number ends all.
-
-    Raises:
-        ModelError: naming one of them.
-    """
+def bad_weight(model: Any) -> str | None:
+    """The name of a weight that holds NaN or infinity; of sharded weights each process looks at its parts."""
     parts = [(name, part_of(weight)) for name, weight in model.named_parameters()]
     named = [(name, weight) for name, weight in parts if weight.numel()]
     # NaN is the least and the greatest of all; sixteen times as fast on a CPU as isfinite(), which makes a copy.
     extremes = torch.stack([torch.stack(torch.aminmax(weight.detach())).float() for _, weight in named])
     finite = extremes.isfinite().all(dim=1).tolist()
-    for (name, _), good in zip(named, finite, strict=True):
-        if not good:
-            raise ModelError(
-                f"step {step:,} has made weights NaN or infinite ({name}); they are not saved",
-                hint="lower --learning-rate or raise --warmup-steps",
-            )
+    return next((name for (name, _), good in zip(named, finite, strict=True) if not good), None)
+
+
+def check_weights(model: Any, step: int) -> None:
+    """Keep weights that are NaN or infinite, such as a step far too long leaves, from being saved.
+
+    Raises:
+        ModelError: naming one of them; of several processes the one that finds it ends all.
+    """
+    if name := bad_weight(model):
+        raise ModelError(
+            f"step {step:,} has made weights NaN or infinite ({name}); they are not saved",
+            hint="lower --learning-rate or raise --warmup-steps",
+        )
 
 
 def _error(what: str, step: int, examples: list[int], in_a_row: int) -> ModelError:

@@ -291,6 +291,11 @@ def _prepare(
     from llmctl import training
 
     ready = ranks.first_then_others(lambda: stage.prepare(config, run_dir, splits, progress))
+    if config.model and (name := training.bad_weight(ready.model)):
+        raise ModelError(
+            f"{config.model}: its weight {name} holds NaN or infinity: nothing can be learnt from it",
+            hint="the file is damaged, or its training went astray: take another of its checkpoints",
+        )
     config = training.for_this_machine(config, ready.plan)
     progress.note(f"hardware: {training.describe(config)}")
     training.make_arguments(config, run_dir, ready.plan, validated=ready.validation is not None)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmctl import runs, training
@@ -29,6 +29,17 @@ from llmctl.progress import SILENT
 from llmctl.recipe import resolve, to_yaml
 from llmctl.workflows import generate, pretrain
 from tests.data.conftest import Told
+
+
+def test_nothing_is_learnt_from_weights_that_are_no_numbers(places: Path, quick: Any) -> None:
+    result = pretrain.run(quick(run_name="first"), progress=SILENT)
+    weights = load_file(Path(result.model) / "model.safetensors")
+    weights["model.norm.weight"][3] = math.nan
+    save_file(weights, Path(result.model) / "model.safetensors", metadata={"format": "pt"})
+    shape = {"hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None, "model": "first"}
+    with pytest.raises(ModelError, match=r"first: its weight model\.norm\.weight holds NaN or infinity"):
+        pretrain.run(replace(quick(run_name="second"), **shape), progress=SILENT)
+    assert not (places / "runs" / "second").exists()
 
 
 def test_a_run_holds_all_that_it_should(quick: Any, places: Path) -> None:
