@@ -40,6 +40,7 @@ class Verb:
         config: the dataclass of ``llmctl.config`` that defines its options.
         run: carries the command out.
         check: finds what is wrong with a config without heavy imports; raises ``LlmctlError``.
+        check_here: finds what this machine lacks, without heavy imports; a dry run does not ask.
         settle: fills in what follows from other options, for ``--dry-run``.
         plan: tells what the run would cost, where that is known, and gives the figures, for ``--dry-run``.
         examples: command lines for ``--help``.
@@ -48,6 +49,7 @@ class Verb:
     config: type
     run: Callable[[Any, "Console"], None]
     check: Callable[[Any], None]
+    check_here: Callable[[Any], None] | None = None
     settle: Callable[[Any], Any] | None = None
     plan: Callable[[Any, Device, "Console"], dict[str, Any]] | None = None
     examples: tuple[str, ...] = ()
@@ -138,6 +140,8 @@ def execute(
         raise
     if not launch.is_rank():
         verb.check(config)
+        if verb.check_here and not dry_run:
+            verb.check_here(config)
     if dry_run:
         if verb.settle:
             config = verb.settle(config)

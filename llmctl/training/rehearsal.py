@@ -29,6 +29,7 @@ from llmctl.errors import ModelError
 from llmctl.training import muon
 from llmctl.training.blank import Blank
 from llmctl.training.speed import with_native_kernels
+from llmctl.training.strategies import layer_classes
 
 _TRIAL_TOKENS = 8
 _ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -68,9 +69,7 @@ def weights_of(make: Make) -> Weights:
     tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     matrices = set(matrices)
     learning = [weight for weight in model.parameters() if weight.requires_grad]
-    layers = [
-        _size(module) for module in _layers(model, set(getattr(model, "_no_split_modules", None) or ()))
-    ]
+    layers = [_size(module) for module in _layers(model, set(layer_classes(model)))]
     return Weights(
         number=_size(model),
         matrices=tuple(tuple(weight.shape) for weight in learning if weight in matrices),

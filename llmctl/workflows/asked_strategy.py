@@ -46,12 +46,6 @@ def check(config: TrainConfig) -> None:
     """
     if config.strategy == "ddp":
         return
-    if config.strategy == "deepspeed" and find_spec("deepspeed") is None:
-        raise ConfigError(
-            "--strategy deepspeed needs GPUs and a package", hint="pip install deepspeed, or --strategy fsdp"
-        )
-    if version("torch").endswith("+cpu"):
-        raise _no_gpu(config)
     if (os.environ.get("WORLD_SIZE") or str(config.num_processes)) == "1":
         raise ConfigError(
             f"--strategy {config.strategy} shares a model among processes, and one is asked for",
@@ -68,6 +62,20 @@ def check(config: TrainConfig) -> None:
             "--on-nonfinite skip: DeepSpeed makes its step before the gradients can be looked at",
             hint="leave it out: weights that are NaN or infinite are not saved; or --strategy fsdp",
         )
+
+
+def check_here(config: Training) -> None:
+    """Refuse what this machine lacks, as far as no heavy library has to be asked; a run may be planned without it.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    if config.strategy == "deepspeed" and find_spec("deepspeed") is None:
+        raise ConfigError(
+            "--strategy deepspeed needs GPUs and a package", hint="pip install deepspeed, or --strategy fsdp"
+        )
+    if config.strategy != "ddp" and version("torch").endswith("+cpu"):
+        raise _no_gpu(config)
 
 
 def check_gpu(config: Training) -> None:

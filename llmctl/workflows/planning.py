@@ -86,6 +86,10 @@ def plan(
     memory = _memory(config, weights, rehearsed, processes, numbers)
     progress.note(f"{_place(config, processes, numbers)}: {_memory_told(memory, batch)}")
     progress.note(NOT_COUNTED)
+    if config.accelerate_config:
+        progress.note(
+            f"the strategy is planned as it is shipped: {config.accelerate_config} may say otherwise"
+        )
     figures |= {"memory_bytes": memory.peak, "memory_of_a_rank": asdict(memory)}
     a_step = rehearsed.flops * amount.rows // batch.rows
     return figures | _work(amount, a_step, processes, device, progress)

@@ -185,6 +185,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
 
     def taken_up() -> tuple[ConfigT, resuming.Resumed | None]:
         check(stage, config)
+        asked_strategy.check_here(config)
         return resuming.take_up(stage.command, config)
 
     asked = config

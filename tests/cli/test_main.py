@@ -193,6 +193,27 @@ def test_what_a_plan_alone_reads_is_refused_elsewhere(llmctl: Run, arguments: li
     assert told in result.stderr
 
 
+@pytest.mark.parametrize("strategy", ["fsdp", "deepspeed"])
+def test_what_this_machine_cannot_run_is_planned_all_the_same(llmctl: Run, strategy: str) -> None:
+    asked = (
+        "pretrain",
+        "--strategy",
+        strategy,
+        "--num-processes",
+        "64",
+        "--block-size",
+        "32",
+        "--vocab-size",
+        "300",
+    )
+    plan = json.loads(llmctl(*asked, "--bf16", "--dry-run", "--json").stdout)["plan"]
+    states = 4 if strategy == "fsdp" else 2
+    assert plan["memory_of_a_rank"]["weights"] == -(-states * plan["parameters"] // 64)
+    refused = llmctl(*asked)
+    assert refused.returncode == 2
+    assert f"--strategy {strategy}" in refused.stderr
+
+
 def test_a_plan_tells_the_time_on_devices_that_are_named(llmctl: Run) -> None:
     small = ("--block-size", "32", "--vocab-size", "300", "--max-steps", "3")
     result = llmctl("pretrain", *small, "--num-processes", "2", "--peak-flops", "1G", "--dry-run", "--json")

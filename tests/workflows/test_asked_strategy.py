@@ -52,11 +52,11 @@ def test_deepspeed_cannot_leave_steps_out(gpu_machine: None) -> None:
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, gpu_machine: None) -> None:
     monkeypatch.setattr(asked_strategy, "find_spec", lambda package: None)
     with pytest.raises(ConfigError) as refused:
-        asked_strategy.check(PretrainConfig(strategy="deepspeed"))
+        asked_strategy.check_here(PretrainConfig(strategy="deepspeed"))
     assert refused.value.hint == "pip install deepspeed, or --strategy fsdp"
     monkeypatch.setattr(asked_strategy, "version", lambda package: "2.13.0+cpu")
     with pytest.raises(ConfigError, match="--strategy fsdp is for GPUs, and there is none"):
-        asked_strategy.check(PretrainConfig(strategy="fsdp"))
+        asked_strategy.check_here(PretrainConfig(strategy="fsdp"))
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="--strategy fsdp is for GPUs, and there is none"):
         asked_strategy.check_gpu(PretrainConfig(strategy="fsdp"))
