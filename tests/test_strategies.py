@@ -149,7 +149,7 @@ def two_ranks(what: str, place: Path) -> Any:
     return json.loads((place / "found.json").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_each_family_is_sharded_by_its_own_layers_and_put_together_again(tmp_path: Path) -> None:
     found = two_ranks("families", tmp_path)
     assert len(found) > 40

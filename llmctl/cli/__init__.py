@@ -28,12 +28,8 @@ COMMANDS = {
         "FINETUNE",
         "teach a model a task: labels, NER, QA, chat, ...",
     ),
-    "launch slurm": Command(
-        "Train", "job", "SLURM", "write a job file for SLURM that runs a recipe to its end"
-    ),
-    "launch skypilot": Command(
-        "Train", "job", "SKYPILOT", "write a task file for SkyPilot that runs a recipe"
-    ),
+    "launch slurm": Command("Train", "job", "SLURM", "a job file for SLURM that ends what it began"),
+    "launch skypilot": Command("Train", "job", "SKYPILOT", "a task file for SkyPilot"),
     "eval": Command("Judge", "eval", "EVAL", "the scores of a model, each with its 95 % interval"),
     "runs list": Command("Judge", "runs", "LIST", "what was trained: state and best score of each run"),
     "runs verify": Command("Judge", "runs", "VERIFY", "whether a run's files are as they were written"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl import launch, ranks
 from llmctl.config import Launch
+from llmctl.errors import LlmctlError
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
@@ -55,8 +56,8 @@ def may_tell(error: BaseException) -> bool:
     """Whether this process is to show the error: of what all ranks meet one does, of a lost rank the launcher."""
     if ranks.count() == 1:
         return True
-    if _watchdog is None:
-        return ranks.is_first()
+    if _watchdog is None:  # they have not met: what is each one's own is told by each
+        return ranks.is_first() or not isinstance(error, LlmctlError)
     if any(part in str(error).lower() for part in _OF_PEERS):
         # Another rank's error, or its death, is behind this; whoever looks after the processes tells it and ends us.
         signal.signal(signal.SIGTERM, lambda *given: os._exit(1))

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from llmctl import runs
-from llmctl.config import FinetuneConfig
+from llmctl.config import Device, FinetuneConfig
 from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.recipe import resolve
 from llmctl.training import StoppedError
@@ -429,11 +429,13 @@ def test_bf16_is_refused_before_the_data_is_read(
 
 
 def test_the_cost_is_told_without_data(tune: Any, watched: Watched) -> None:
-    finetune.plan(finetune.settle(tune()), progress=watched)
-    finetune.plan(finetune.settle(tune(model=None, architecture="bert", method="full")), progress=watched)
-    loaded, new = watched.notes
-    assert loaded == "14,242 parameters; 0 MiB for weights, gradients and the optimiser"
-    assert "parameters with 4,096 tokens; " in new
+    loaded = finetune.plan(finetune.settle(tune()), device=Device(), progress=watched)
+    assert loaded["parameters"] == 14_242
+    asked = tune(model=None, architecture="bert", method="full")
+    new = finetune.plan(finetune.settle(asked), device=Device(), progress=watched)
+    assert new["parameters"] > 4_096 * 128
+    assert new["memory_bytes"] > 16 * new["parameters"]
+    assert "14,242 parameters" in watched.all()
     settled = finetune.settle(FinetuneConfig(task="translation", data="x.tsv"))
     assert (settled.metric, settled.metric_for_best_model) == (("bleu", "chrf"), "bleu")
     assert settled.max_target_length == 128
