@@ -21,12 +21,12 @@ def check(config: Any) -> None:
     if config.auto_batch_size:
         raise ConfigError(
             "--auto-batch-size: when memory is short in one of several processes, the others cannot go on",
-            hint="find the batch with one process, then --per-device-train-batch-size N",
+            hint="find the batch with --num-processes 1, then --per-device-train-batch-size N",
         )
     if config.find_learning_rate:
         raise ConfigError(
             f"--find-learning-rate tries the rates in one process, not in {processes}",
-            hint="leave out --num-processes; --gradient-accumulation-steps makes batches as large",
+            hint="--num-processes 1; --gradient-accumulation-steps makes batches as large",
         )
 
 
