@@ -6,6 +6,9 @@ them into two lines and an exit code; anything else that is raised is a bug and 
 
 from typing import Any
 
+NOT_FINISHED = 75
+"""The exit code of a training that its time limit ended: EX_TEMPFAIL of sysexits.h, "try again later"."""
+
 
 class LlmctlError(Exception):
     """Something the user can mend.
@@ -32,6 +35,10 @@ def _remade(kind: type[LlmctlError], args: tuple[Any, ...], content: dict[str, A
     error = kind.__new__(kind, *args)
     error.__dict__.update(content)
     return error
+
+
+class Terminated(BaseException):
+    """SIGTERM has come."""
 
 
 def is_panic(error: BaseException) -> bool:

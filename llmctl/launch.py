@@ -6,30 +6,30 @@ Each rank is the same command line again, told by the environment which rank it 
 import contextlib
 import logging
 import os
-import re
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from llmctl import machines
 from llmctl.config import Launch
-from llmctl.errors import ConfigError, LlmctlError
+from llmctl.errors import NOT_FINISHED, ConfigError, Terminated
+from llmctl.hub import first_line
+from llmctl.ranks import RanksFailedError
 
 CODE_FILE = "LLMCTL_CODE_FILE"
 """Names the file in which a rank leaves the exit code of all, when it has told why or ended as it was asked to."""
-ORDERLY = (2, 75, 130, 143)
+ORDERLY = (2, NOT_FINISHED, 130, 143)
 """Exit codes that no further attempt would better; the launcher, which starts again what fails, is told 0."""
-_PORT = 29500  # torch's own
+PORT = 29500
+"""Torch's own."""
 _SHUTDOWN_SECONDS = 3600  # a last checkpoint may take long; a second signal does not wait
+_RUN = "run"  # beside the file of the code
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-
-
-class RanksFailedError(LlmctlError):
-    """A rank ended without a word."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,24 @@ class Place:
     Attributes:
         num_processes: on this machine.
         address: of machine 0; ``None``: this is the only one.
+        port: there; 0: a free one.
     """
 
     num_processes: int
     num_machines: int = 1
     machine_rank: int = 0
     address: str | None = None
-    port: int | None = None
+    port: int = 0
 
 
 def is_rank() -> bool:
     """Whether this process was started as one of several: by us, torchrun, accelerate launch or a scheduler."""
     return "WORLD_SIZE" in os.environ
+
+
+def is_launched() -> bool:
+    """Whether this process was started by our own launcher."""
+    return CODE_FILE in os.environ
 
 
 def take_rank_from_scheduler() -> None:
@@ -64,8 +70,8 @@ def take_rank_from_scheduler() -> None:
         "LOCAL_RANK": os.environ["SLURM_LOCALID"],
         "LOCAL_WORLD_SIZE": str(tasks // nodes),
     }
-    os.environ.setdefault("MASTER_ADDR", first_host(os.environ["SLURM_STEP_NODELIST"]))
-    os.environ.setdefault("MASTER_PORT", str(_PORT))
+    os.environ.setdefault("MASTER_ADDR", machines.first_host(os.environ["SLURM_STEP_NODELIST"]))
+    os.environ.setdefault("MASTER_PORT", str(PORT))
 
 
 def place_of(config: Launch) -> Place | None:
@@ -77,26 +83,28 @@ def place_of(config: Launch) -> Place | None:
     if is_rank():
         return None
     config = _with_scheduler(config)
-    machines = config.num_machines
-    if config.machine_rank >= machines:
+    num_machines = config.num_machines
+    if config.machine_rank >= num_machines:
         raise ConfigError(
-            f"machine_rank {config.machine_rank}: {machines} machines are numbered from 0 to {machines - 1}",
+            f"machine_rank {config.machine_rank}: {num_machines} machines are numbered from 0 to {num_machines - 1}",
             hint="give --num-machines, the same on each machine, and another --machine-rank on each",
         )
-    if machines > 1 and not config.main_process_ip:
+    if num_machines > 1 and not config.main_process_ip:
         raise ConfigError(
-            f"num_machines {machines}: where is machine 0?", hint="--main-process-ip ADDRESS, on each of them"
+            f"num_machines {num_machines}: where is machine 0?",
+            hint="--main-process-ip ADDRESS, on each of them",
         )
-    processes = config.num_processes or machines * max(_num_gpus(), 1)
-    if processes % machines:
+    processes = config.num_processes or (num_machines * max(_num_gpus(), 1) if config.is_parallel else 1)
+    if processes % num_machines:
         raise ConfigError(
-            f"num_processes {processes} cannot be shared out evenly among {machines} machines",
+            f"num_processes {processes} cannot be shared out evenly among {num_machines} machines",
             hint="give a multiple of --num-machines",
         )
     if processes == 1:
         return None
-    here = processes // machines
-    return Place(here, machines, config.machine_rank, config.main_process_ip, config.main_process_port)
+    here = processes // num_machines
+    port = config.main_process_port or (PORT if num_machines > 1 else 0)
+    return Place(here, num_machines, config.machine_rank, config.main_process_ip, port)
 
 
 def _with_scheduler(config: Launch) -> Launch:
@@ -108,16 +116,8 @@ def _with_scheduler(config: Launch) -> Launch:
         config,
         num_machines=nodes,
         machine_rank=_number("SLURM_NODEID"),
-        main_process_ip=config.main_process_ip or first_host(os.environ["SLURM_STEP_NODELIST"]),
+        main_process_ip=config.main_process_ip or machines.first_host(os.environ["SLURM_STEP_NODELIST"]),
     )
-
-
-def first_host(nodes: str) -> str:
-    """``gpu[07-09,12],login1`` -> ``gpu07``: the first of SLURM's list of nodes."""
-    found = re.match(r"([^,\[]+)(?:\[([^],-]+))?", nodes)
-    if not found:
-        raise ConfigError(f"SLURM_STEP_NODELIST {nodes!r} names no machine", hint="--main-process-ip ADDRESS")
-    return found[1] + (found[2] or "")
 
 
 def _number(variable: str) -> int:
@@ -133,38 +133,59 @@ def _num_gpus() -> int:
     return int(torch.cuda.device_count())
 
 
-def start(place: Place, config: Launch, arguments: Sequence[str]) -> int:
+def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable[[str], None]) -> int:
     """Start the ranks of ``llmctl ARGUMENTS`` and wait for their end.
 
+    Args:
+        note: tells the person who watches what is waited for.
+
     Returns:
-        The exit code of the whole: what the ranks say, 128 and the signal where one ended them.
+        The exit code of the whole: what the ranks say.
 
     Raises:
-        RanksFailedError: a rank ended without having told why.
+        KeyboardInterrupt, Terminated: a signal ended them, before they could say more.
+        RanksFailedError: a rank ended without having told why, or the machines did not meet.
     """
     with tempfile.TemporaryDirectory(prefix="llmctl-") as folder, _environment(place, folder) as code_file:
+        from torch.distributed import DistError
         from torch.distributed.elastic.multiprocessing import SignalException
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.elastic.rendezvous import RendezvousError
         from torch.distributed.launcher.api import elastic_launch
 
         for name in list(logging.root.manager.loggerDict):
             if name.startswith("torch.distributed.elastic"):  # the ranks and we tell what there is to tell
                 logging.getLogger(name).setLevel(logging.CRITICAL)
-        command = ("-m", "llmctl", *arguments)
         try:
-            elastic_launch(_settings(place, config), sys.executable)(*command)
+            met = _meet(place, config, note)
+            elastic_launch(_settings(place, config), sys.executable)("-m", "llmctl", *arguments)
+            del met
         except SignalException as ended:
             _end_all_at_once()
-            return _code(code_file) or 128 + int(ended.sigval)
+            if code := _code(code_file):
+                return code
+            raise (KeyboardInterrupt if ended.sigval == signal.SIGINT else Terminated) from None
         except KeyboardInterrupt:
             _end_all_at_once()
-            return 128 + signal.SIGINT
+            raise
         except ChildFailedError as failed:
             if not (code := _code(code_file)):
                 raise _without_a_word(failed.failures) from None
             return code
+        except (DistError, RendezvousError) as error:
+            raise RanksFailedError(
+                f"the machines do not meet at {place.address or 'localhost'}:{place.port}: {first_line(error)}",
+                hint="is machine 0 there, and may the others reach it? another port: --main-process-port",
+            ) from error
         code = _code(code_file)
         return code if code in ORDERLY else 0  # another is that of an attempt before the last
+
+
+def _meet(place: Place, config: Launch, note: Callable[[str], None]) -> Any:
+    """Wait for the other machines; with c10d any may come late or again, and the launcher sees to it."""
+    if place.address is None or place.num_machines == 1 or config.rdzv_backend != "static":
+        return None
+    return machines.meet(place.address, place.port, place.machine_rank, place.num_machines, note)
 
 
 def _settings(place: Place, config: Launch) -> Any:
@@ -172,13 +193,12 @@ def _settings(place: Place, config: Launch) -> Any:
 
     alone = place.num_machines == 1
     backend = "c10d" if alone else config.rdzv_backend
-    port = place.port or (0 if alone else _PORT)
     return LaunchConfig(
         min_nodes=place.num_machines,
         max_nodes=place.num_machines,
         nproc_per_node=place.num_processes,
         run_id=str(os.getpid()) if alone else "llmctl",
-        rdzv_endpoint=f"{place.address or 'localhost'}:{port}",
+        rdzv_endpoint=f"{place.address or 'localhost'}:{place.port}",
         rdzv_backend=backend,
         rdzv_configs={"rank": place.machine_rank} if backend == "static" else {},
         local_addr="localhost" if alone else None,
@@ -193,13 +213,12 @@ def _environment(place: Place, folder: str) -> Iterator[Path]:
     """What the ranks find in their environment; yields the file where they leave the exit code."""
     code_file = Path(folder, "code")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = max(1, cores // place.num_processes)  # else each rank would take all processors
     given = {
-        "OMP_NUM_THREADS": str(
-            max(1, cores // place.num_processes)
-        ),  # else each rank would take all processors
+        "OMP_NUM_THREADS": str(share),
         "TORCH_CPP_LOG_LEVEL": "ERROR",  # below it: stack traces of lost connections
     }
-    if place.address and (interface := _interface_to(place.address)):
+    if place.address and (interface := machines.interface_to(place.address)):
         given["GLOO_SOCKET_IFNAME"] = interface
     given = {name: value for name, value in given.items() if name not in os.environ}
     given[CODE_FILE] = str(code_file)
@@ -209,25 +228,6 @@ def _environment(place: Place, folder: str) -> Iterator[Path]:
     finally:
         for name in given:
             del os.environ[name]
-
-
-def _interface_to(address: str) -> str | None:
-    """The network interface through which ``address`` is reached.
-
-    Left to itself gloo takes that of this machine's name, which many systems give an address that no other machine
-    reaches (127.0.1.1).
-    """
-    import socket
-
-    import psutil  # type: ignore[import-untyped]
-
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((address, 9))  # sends nothing
-        own = probe.getsockname()[0]
-        for name, addresses in psutil.net_if_addrs().items():
-            if any(each.address == own for each in addresses):
-                return str(name)
-    return None
 
 
 def leave_code(code: int) -> int:
@@ -244,6 +244,20 @@ def forget_code() -> None:
         Path(place).unlink(missing_ok=True)
 
 
+def leave_run(name: str) -> None:
+    """As rank 0, tell the launcher's further attempts which run they go on with."""
+    if place := os.environ.get(CODE_FILE):
+        Path(place).with_name(_RUN).write_text(name)
+
+
+def run_begun() -> str | None:
+    """As rank 0, the run that an earlier attempt of the launcher has begun."""
+    if place := os.environ.get(CODE_FILE):
+        with contextlib.suppress(OSError):
+            return Path(place).with_name(_RUN).read_text()
+    return None
+
+
 def _code(file: Path) -> int:
     with contextlib.suppress(OSError, ValueError):
         return int(file.read_text())
@@ -251,8 +265,13 @@ def _code(file: Path) -> int:
 
 
 def _without_a_word(failures: Mapping[int, Any]) -> RanksFailedError:
-    """Of several the one that was killed: the others may have ended for want of it."""
-    rank, failure = min(failures.items(), key=lambda item: (item[1].exitcode, item[0]))
+    """Of several the one that was killed: the others may have ended for want of it, by the launcher's SIGTERM."""
+
+    def order(item: tuple[int, Any]) -> tuple[bool, int, int]:
+        rank, failure = item
+        return failure.exitcode == -signal.SIGTERM, failure.exitcode, rank
+
+    rank, failure = min(failures.items(), key=order)
     if failure.exitcode >= 0:
         what = f"ended with code {failure.exitcode}"
     else:
@@ -265,7 +284,7 @@ def _without_a_word(failures: Mapping[int, Any]) -> RanksFailedError:
 
 def _end_all_at_once() -> None:
     """What is still there after a second signal."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):

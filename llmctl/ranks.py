@@ -6,6 +6,7 @@ rank that died or hangs is the watchdog's affair (``llmctl.watchdog``).
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ from itertools import islice
 from typing import Any, TypeVar, cast
 
 from llmctl.errors import ConfigError, LlmctlError
+from llmctl.hub import first_line
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -21,6 +23,12 @@ ResultT = TypeVar("ResultT")
 # whether this rank does something by itself, while the others wait for it or it for them
 _alone = False
 _AS_LONG_AS_IT_TAKES = timedelta(days=30)
+SECONDS_TO_COME = 600.0
+"""How long the first ranks wait for the last: machines do not begin at the same time."""
+
+
+class RanksFailedError(LlmctlError):
+    """The processes did not meet, or one ended without a word."""
 
 
 def index() -> int:
@@ -45,6 +53,41 @@ def _group() -> Any:
     return distributed.new_group(backend="gloo", timeout=_AS_LONG_AS_IT_TAKES)
 
 
+def store(seconds: float) -> Any:
+    """Where the ranks leave each other word before and after they have met; its calls end within ``seconds``.
+
+    The launcher keeps it, else rank 0. What an earlier attempt of the launcher left there is out of sight: torch keeps
+    one store for all attempts, and would meet at the addresses of processes that are gone.
+
+    Raises:
+        ConfigError: the environment does not say where it is.
+        RanksFailedError: it is not there.
+    """
+    from torch.distributed import DistError, PrefixStore, TCPStore
+
+    try:
+        place, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    except (KeyError, ValueError) as error:
+        raise ConfigError(
+            f"WORLD_SIZE is {count()}, but MASTER_ADDR and MASTER_PORT do not say where the processes meet",
+            hint="unset WORLD_SIZE, or start the processes by --num-processes, torchrun or accelerate launch",
+        ) from error
+    keeps = is_first() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    end = time.monotonic() + SECONDS_TO_COME
+    while True:
+        try:
+            wait = timedelta(seconds=seconds)
+            found = TCPStore(place, port, is_master=keeps, timeout=wait, multi_tenant=True)
+            return PrefixStore(f"llmctl/{attempt}", found)
+        except DistError as error:  # tried for so long that Ctrl-C would not be heard meanwhile
+            if keeps or time.monotonic() > end:
+                raise RanksFailedError(
+                    f"the processes do not meet at {place}:{port}: {first_line(error)}",
+                    hint="is rank 0 there, and may the others reach it? another port: --main-process-port",
+                ) from error
+
+
 def join() -> None:
     """Meet the other ranks; imports the heavy libraries.
 
@@ -57,11 +100,13 @@ def join() -> None:
     from accelerate import PartialState
 
     on_cpu = not torch.accelerator.is_available()
-    if (
-        on_cpu
-    ):  # else Accelerate, and Trainer that asks it anew, take each rank for the only one, and say nothing
+    if on_cpu:
+        # else Accelerate, and Trainer that asks it anew, take each rank for the only one, and say nothing
         os.environ["ACCELERATE_USE_CPU"] = "true"
-    state = PartialState(cpu=on_cpu)
+    where: dict[str, Any] = {}
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true":  # DeepSpeed takes no store
+        where = {"store": store(SECONDS_TO_COME), "rank": index(), "world_size": count()}
+    state = PartialState(cpu=on_cpu, **where)
     if state.num_processes != count():
         raise ConfigError(
             f"{count()} processes were started, but Accelerate makes {state.num_processes} of them "

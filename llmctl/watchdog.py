@@ -2,7 +2,8 @@
 
 Each rank has a thread that says, over the store where the ranks met, that it is there, and looks at the others. A
 process that was stopped, or whose machine is gone, says nothing any more: the others end then, and kill it where they
-can. (Libraries notice a peer that died, but wait for one that is stopped until a time-out of half an hour.)
+can. (Libraries notice a peer that died, but wait for one that is stopped, or never comes, until a time-out of half an
+hour.)
 """
 
 import contextlib
@@ -13,13 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from llmctl import ranks
 from llmctl.launch import leave_code
 
 _BEATS_A_TIMEOUT = 10
+_TIMEOUTS_TO_COME = 3  # all are started at once, but libraries take their time to load
 _DONE = "done"
 
 
@@ -45,13 +46,13 @@ class Watchdog(threading.Thread):
     def run(self) -> None:
         # Rank 0 looks at all, the others at rank 0: with N ranks 2 N questions, not N times N.
         watched = range(1, ranks.count()) if ranks.is_first() else range(1)
-        seen = {rank: ("", time.monotonic()) for rank in watched}
-        answered = time.monotonic()
+        began = answered = time.monotonic()
+        seen = dict.fromkeys(watched, ("", began))
         while not self._over.wait(self.seconds / _BEATS_A_TIMEOUT):
             try:
                 self._beat()
                 for rank in watched:
-                    beat = self.store.get(f"beat/{rank}").decode()
+                    beat = self._heard_of(rank)
                     if beat != seen[rank][0]:
                         seen[rank] = beat, time.monotonic()
                 answered = time.monotonic()
@@ -60,8 +61,15 @@ class Watchdog(threading.Thread):
                     self._end("the process that started this one, or rank 0, does not answer any more")
                 continue
             for rank, (beat, since) in seen.items():
-                if beat != _DONE and time.monotonic() - since > self.seconds:
+                silent = time.monotonic() - since
+                if beat not in ("", _DONE) and silent > self.seconds:
                     self._lost(rank)
+                if not beat and silent > _TIMEOUTS_TO_COME * self.seconds:
+                    self._end(f"rank {rank} has not come in {silent:.0f} seconds")
+
+    def _heard_of(self, rank: int) -> str:
+        key = f"beat/{rank}"  # asked for before it is there, it would be waited for
+        return str(self.store.get(key).decode()) if self.store.check([key]) else ""
 
     def finish(self) -> None:
         """This rank has done its work and says no more."""
@@ -101,18 +109,12 @@ class Watchdog(threading.Thread):
 
 
 def start(seconds: float, tell: Callable[[str, str | None], None]) -> Watchdog:
-    """Watch the other ranks, which have met, from now on.
+    """Watch the other ranks, which may be still to come.
 
     Args:
         seconds: as ``--ddp-timeout``.
         tell: as for :class:`Watchdog`.
     """
-    from torch.distributed import PrefixStore, TCPStore
-
-    place, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = TCPStore(place, port, is_master=False, timeout=timedelta(seconds=seconds))
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    watchdog = Watchdog(PrefixStore(f"llmctl/{attempt}", store), seconds, tell)
-    ranks.gather(None)  # all have said so once
+    watchdog = Watchdog(ranks.store(seconds), seconds, tell)
     watchdog.start()
     return watchdog

@@ -49,7 +49,7 @@ def run_command(arguments: list[str]) -> int:
     import os
     import signal
 
-    from llmctl.errors import LlmctlError, is_panic
+    from llmctl.errors import LlmctlError, Terminated, is_panic
 
     _settle_environment()
     try:
@@ -78,10 +78,6 @@ def run_command(arguments: list[str]) -> int:
             "this is a defect of llmctl, or of a library under it: LLMCTL_DEBUG=1 shows the traceback",
         )
         return 1
-
-
-class Terminated(BaseException):
-    """SIGTERM has come."""
 
 
 def _tell(error: BaseException, message: str, hint: str | None, *, label: str = "error: ") -> None:
@@ -146,7 +142,7 @@ def _parse_and_run(arguments: list[str], name: str) -> int:
     import typer
 
     from llmctl.cli.app import build_app
-    from llmctl.errors import ConfigError
+    from llmctl.errors import ConfigError, Terminated
 
     def terminated(number: int, frame: object) -> None:
         raise Terminated

@@ -151,10 +151,11 @@ def execute(
         else:
             console.write(to_yaml(config, header=f"llmctl {name} --recipe THIS_FILE"))
         return
-    if (code := processes.started(config, sys.argv[1:])) is not None:
+    if (code := processes.started(config, sys.argv[1:], console.note)) is not None:
         raise typer.Exit(code)
     processes.meet(config, show_error)
     if launch.is_rank():
+        config = processes.again(config)
         ranks.share(lambda: verb.check(config))
     verb.run(config, console)
 

@@ -4,11 +4,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmctl import launch, ranks
 from llmctl.config import Launch
-from llmctl.errors import LlmctlError
+from llmctl.errors import LlmctlError, Terminated
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
 _SECONDS_FOR_THE_LAUNCHER = 10.0
 _OF_PEERS = ("gloo", "nccl", "connection closed by peer", "connection reset by peer", "broken pipe")
 
+ConfigT = TypeVar("ConfigT", bound=Any)
+
 _watchdog: "Watchdog | None" = None
+_untold = False  # whether this rank ends without a word, by a signal
 
 
-def started(config: Any, arguments: list[str]) -> int | None:
+def started(config: Any, arguments: list[str], note: Callable[[str], None]) -> int | None:
     """Start the ranks that the command asks for and wait for them.
+
+    Args:
+        note: tells the person who watches what is waited for.
 
     Returns:
         Their exit code; ``None``: this process does the work itself.
@@ -30,7 +37,7 @@ def started(config: Any, arguments: list[str]) -> int | None:
         return None
     launch.take_rank_from_scheduler()
     place = launch.place_of(config)
-    return None if place is None else launch.start(place, config, arguments)
+    return None if place is None else launch.start(place, config, arguments, note)
 
 
 def meet(config: Any, tell: Callable[[str, str | None], None]) -> None:
@@ -39,10 +46,17 @@ def meet(config: Any, tell: Callable[[str, str | None], None]) -> None:
     if ranks.count() > 1 and _watchdog is None:
         from llmctl import watchdog
 
-        ranks.join()
         if ranks.is_first():
             launch.forget_code()
         _watchdog = watchdog.start(config.ddp_timeout, tell)
+        ranks.join()
+
+
+def again(config: ConfigT) -> ConfigT:
+    """As a rank of a further attempt of the launcher, what is to be done now: a training goes on with its run."""
+    if (begun := launch.run_begun()) is None or config.resume:
+        return config
+    return replace(config, resume="auto", run_name=begun)
 
 
 def console(quiet: bool, as_json: bool) -> "Console":
@@ -54,6 +68,12 @@ def console(quiet: bool, as_json: bool) -> "Console":
 
 def may_tell(error: BaseException) -> bool:
     """Whether this process is to show the error: of what all ranks meet one does, of a lost rank the launcher."""
+    global _untold
+    if isinstance(error, (KeyboardInterrupt, Terminated)) and launch.is_launched():
+        _untold = (
+            True  # the launcher had the signal as well, or sent it for want of another rank: it tells which
+        )
+        return False
     if ranks.count() == 1:
         return True
     if _watchdog is None:  # they have not met: what is each one's own is told by each
@@ -70,4 +90,4 @@ def part(code: int) -> int:
     """As a rank, end; returns the exit code of this process."""
     if _watchdog:
         _watchdog.finish()
-    return launch.leave_code(code) if code else 0
+    return launch.leave_code(code) if code and not _untold else code

@@ -332,3 +332,8 @@ class GenerateConfig(Launch):
     stop: tuple[Words, ...] = generation_option((), "end the text before this string; repeatable")
     bf16: bool = hardware_option(False, "compute in bfloat16")
     runs_dir: Name | None = runs_dir_option()
+
+    @property
+    def is_parallel(self) -> bool:
+        """A single prompt is one process's work."""
+        return self.input_file is not None

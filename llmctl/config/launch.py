@@ -38,3 +38,8 @@ class Launch:
     ddp_timeout: Annotated[float, Gt(0)] = launch_option(
         20.0, "a process that does not answer for so long ends all", unit="seconds"
     )
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether there is work for several processes where nobody said how many."""
+        return True

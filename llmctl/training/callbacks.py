@@ -18,8 +18,6 @@ from llmctl.errors import RunError
 from llmctl.runs import RunDir
 from llmctl.training.plan import Plan
 
-NOT_FINISHED = 75
-"""The exit code of a training that its time limit ended: EX_TEMPFAIL of sysexits.h, "try again later"."""
 _SPIKE_WINDOW = 20  # logged losses
 _SPIKE_SCATTERS, _SPIKE_SHARE = 8.0, 0.1
 

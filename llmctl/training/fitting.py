@@ -10,13 +10,13 @@ from accelerate.utils.memory import clear_device_cache
 from transformers import EarlyStoppingCallback
 
 from llmctl.config import Training
-from llmctl.errors import ModelError
+from llmctl.errors import NOT_FINISHED, ModelError
 from llmctl.objectives import Objective
 from llmctl.progress import Progress
 from llmctl.runs import RunDir
 from llmctl.training import speed
 from llmctl.training.arguments import make_arguments
-from llmctl.training.callbacks import NOT_FINISHED, Recorder, StopOnSignal, StoppedError
+from llmctl.training.callbacks import Recorder, StopOnSignal, StoppedError
 from llmctl.training.checkpoints import Checkpoint, CheckpointError
 from llmctl.training.deadline import Deadline
 from llmctl.training.finite import Finite

@@ -8,11 +8,9 @@ from typing import Any
 
 from llmctl import disk
 from llmctl.config import FinetuneConfig, Job, PretrainConfig, SkypilotConfig, SlurmConfig
-from llmctl.errors import ConfigError
+from llmctl.errors import NOT_FINISHED, ConfigError
 from llmctl.recipe import read, resolve
 
-NOT_FINISHED = 75
-"""The exit code of a training that goes on in a further job: that of its time limit."""
 _SHORTEST = 600  # seconds; less is gone before a model has learnt enough to be saved
 _CPUS_A_GPU = 8
 _SAVING = 600, 0.1  # what is kept free for the last save: seconds at most, and share of the job

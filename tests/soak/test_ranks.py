@@ -36,14 +36,14 @@ def test_whatever_becomes_of_a_rank_the_run_goes_on_to_the_same_end(
     expected, draw = outcome(whole), random.Random(0)
     whole.run.path.rename(tmp_path / "whole")
     for kind in draw.sample(["kill"] * KILLS + ["suspend"] * STOPS, KILLS + STOPS):
-        training = started()
+        training = started().learnt()
         time.sleep(draw.uniform(0, 4))
         began = time.monotonic()
         getattr(training.rank(draw.randrange(2)), kind)()
         code, said = training.ended(SECONDS)
         assert time.monotonic() - began < SECONDS
         assert code == 1, said
-        training.process = training.go_on()
+        training.process = training.go_on("--resume", "auto")
         code, said = training.ended(120)
         assert code == 0, said
         assert outcome(training) == expected

@@ -10,9 +10,8 @@ import pytest
 import yaml
 
 from llmctl.config import PretrainConfig, SkypilotConfig, SlurmConfig
-from llmctl.errors import ConfigError
+from llmctl.errors import NOT_FINISHED, ConfigError
 from llmctl.recipe import resolve
-from llmctl.training.callbacks import NOT_FINISHED
 from llmctl.workflows import asked_strategy, job, pretrain
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +97,6 @@ def test_each_machine_starts_its_processes(slurm: Any, tmp_path: Path) -> None:
 def test_a_run_that_is_not_finished_is_queued_again(
     slurm: Any, tmp_path: Path, code: int, warned: bool, again: bool
 ) -> None:
-    assert job.NOT_FINISHED == NOT_FINISHED
     ended, said = run_job(job.run(slurm()).text, tmp_path, code=code, warned=warned)
     assert ("scontrol requeue 123" in said) is again
     assert ended == (0 if again else code)
