@@ -20,7 +20,7 @@ test: $(VENV)/.developed  ## the tests (LLMCTL_REAL_DATA=FOLDER adds those on re
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 soak: $(VENV)/.developed  ## what takes longer than a minute each: kills, signals, failing disks, hostile files; a large corpus; quality
-	$(BIN)/python -m benchmarks soak large_corpus quality
+	$(BIN)/python -m benchmarks soak large_corpus streaming quality
 
 check: $(VENV)/.developed  ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -26,8 +26,14 @@ NAMES = (
     "pretrained_encoder",
     "finetuning",
     "planning",
+    "processes",
 )
-LONG = ("soak", "large_corpus", "quality")  # ten minutes to an hour: run when named, and by make soak
+LONG = (
+    "soak",
+    "large_corpus",
+    "streaming",
+    "quality",
+)  # ten minutes to an hour: run when named, and by make soak
 
 
 def processor() -> str:

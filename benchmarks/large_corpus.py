@@ -12,14 +12,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
-
 from benchmarks.blocks import prepare
+from benchmarks.trainings import watched
 
 MEGABYTES, ROUNDS = 500, 3
 
@@ -73,27 +71,9 @@ def measure(folder: Path, cache: Path, cores: int) -> dict[str, float | bool]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "benchmarks.large_corpus", str(folder), str(cache), str(cores)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    peak, done = 0, threading.Event()
-
-    def sample() -> None:
-        nonlocal peak
-        root = psutil.Process(process.pid)
-        while not done.wait(0.5):
-            family = [root, *root.children(recursive=True)]
-            total = 0
-            for each in family:
-                try:
-                    total += each.memory_full_info().pss
-                except psutil.Error:
-                    continue
-            peak = max(peak, total)
-
-    watcher = threading.Thread(target=sample)
-    watcher.start()
     assert process.stdout
-    seconds = json.loads(process.stdout.readline())["seconds"]
-    done.set()
-    watcher.join()
+    with watched(process) as peak:
+        seconds = json.loads(process.stdout.readline())["seconds"]
     found = json.loads(process.stdout.readline())
     process.wait()
     with open(folder / "corpus.txt", "rb") as file:
@@ -102,7 +82,7 @@ def measure(folder: Path, cache: Path, cores: int) -> dict[str, float | bool]:
         rest = hashlib.sha256()
         while part := file.read(1 << 20):
             rest.update(part)
-    return {"seconds": seconds, "peak": peak / 2**20, "same": same and rest.hexdigest() == found["sha256"]}
+    return {"seconds": seconds, "peak": peak.mib, "same": same and rest.hexdigest() == found["sha256"]}
 
 
 def main() -> str:

@@ -1,0 +1,91 @@
+"""A corpus of 2 GB that is streamed: memory against a stream of 20 MB, speed against cached data.
+
+Built-in stories in gzipped shards of 50 MB of text (of 20 MB: one of 20), a byte-level BPE of 8,192 tokens. Memory: a
+LLaMA of 1 layer x 32 reads a fifth of the large corpus, and the small one again and again in as many steps; the peak of
+the proportional set size of all processes. Speed: a GPT-2 of 6 layers x 384, 16 blocks of 256 a step, on the stream and
+on the same 20 MB tokenised before; the median of what three runs of each log, in turns.
+"""
+
+import gzip
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from benchmarks.trainings import MODEL, pretrain
+
+LARGE, SMALL, SHARD = 2000, 20, 50  # MB of text
+READ = 400
+ROUNDS, STEPS = 3, 30
+TINY = "--hidden-size 32 --num-hidden-layers 1 --num-attention-heads 2 --block-size 256 --optim adamw_torch_fused"
+BATCH, BYTES_A_TOKEN = 64, 4.15
+
+
+def write(texts: Iterator[str], file: Path, megabytes: int) -> None:
+    """A shard with a document a line."""
+    with gzip.open(file, "wt", compresslevel=1, encoding="utf-8") as out:
+        left = megabytes * 1_000_000
+        for text in texts:
+            line = " ".join(text.split()) + "\n"
+            out.write(line)
+            left -= len(line)
+            if left <= 0:
+                return
+
+
+def main() -> str:
+    """The table of memory and of speed."""
+    from llmctl.data.builtin import stories
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name in ("large", "small"):
+            (folder / name).mkdir()
+        texts = stories(6_000_000)
+        for number in range(LARGE // SHARD):
+            write(texts, folder / "large" / f"{number:03}.txt.gz", SHARD)
+        write(stories(100_000), folder / "small" / "000.txt.gz", SMALL)
+        write(islice(stories(3_000), 64), folder / "validation.txt.gz", 1)
+        text = f"--sample-by line --validation-data {folder}/validation.txt.gz"
+        train = (
+            f"tokenizer train --data {folder}/small --sample-by line --output-dir {folder}/tokenizer --quiet"
+        )
+        subprocess.run([sys.executable, "-m", "llmctl", *train.split()], check=True)
+        text += f" --tokenizer {folder}/tokenizer --seed 0"
+        steps = round(READ * 1e6 / BYTES_A_TOKEN / 256 / BATCH)
+        how = f"{text} --streaming {TINY} --per-device-train-batch-size {BATCH}"
+        how += f" --max-steps {steps} --eval-steps {steps}"
+        peaks = {
+            name: pretrain(folder, f"{name}-memory", f"--data {folder}/{name} {how}", threads=1).peak
+            for name in ("small", "large")
+        }
+        how = f"{text} {MODEL} --per-device-train-batch-size 16 --max-steps {STEPS} --logging-steps 2"
+        how += f" --eval-steps {STEPS}"
+        ways = {"cached": f"--data {folder}/small", "streamed": f"--data {folder}/large --streaming"}
+        speeds: dict[str, list[float]] = {way: [] for way in ways}
+        for number in range(ROUNDS):
+            for way, data in ways.items():
+                run = pretrain(folder, f"{way}-{number}", f"{data} {how}", threads=2)
+                speeds[way].append(run.tokens_per_second)
+    cached, streamed = (statistics.median(found) for found in speeds.values())
+    ratio = peaks["large"] / peaks["small"]
+    return "\n".join(
+        [
+            "| | peak MiB | ratio |",
+            "|---|---|---|",
+            f"| {SMALL} MB streamed | {peaks['small']:.0f} | 1 |",
+            f"| {LARGE:,} MB streamed, {READ} MB of it read | {peaks['large']:.0f} | {ratio:.2f} |",
+            "",
+            "| | tokens/s | ratio |",
+            "|---|---|---|",
+            f"| cached | {cached:,.0f} | 1 |",
+            f"| streamed | {streamed:,.0f} | {streamed / cached:.2f} |",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(main())
