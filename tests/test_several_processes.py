@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -310,3 +311,39 @@ def test_what_cannot_be_is_refused_at_once(llmctl: Run, asked: tuple[str, ...], 
     assert done.returncode == 2
     assert told in done.stderr
     assert done.stderr.count("error: ") == 1
+
+
+def test_what_is_the_work_of_one_process_is_refused_in_several(llmctl: Run) -> None:
+    done = llmctl("runs", "list", WORLD_SIZE="2", RANK="0")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: llmctl runs list is the work of one process, and 2 were started")
+    assert llmctl("runs", "list", WORLD_SIZE="2", RANK="1").stderr == ""
+
+
+@pytest.mark.slow
+def test_srun_starts_ranks_of_which_one_speaks(data: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        environment["MASTER_PORT"] = str(probe.getsockname()[1])
+    environment |= {
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NUM_NODES": "1",
+        "SLURM_STEP_NODELIST": "localhost",
+    }
+    command = [sys.executable, "-m", "llmctl", *reading(data), "--max-steps", "2", "--run-name", "two"]
+    running = [
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment | {"SLURM_PROCID": number, "SLURM_LOCALID": number},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in "01"
+    ]
+    said = ["".join(process.communicate(timeout=120)) for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    assert "on each of 2 devices" in said[0]
+    assert said[1] == ""

@@ -130,6 +130,7 @@ def execute(
         os.environ.setdefault(f"{library}_VERBOSITY", "info" if verbose else "error")
     if not verbose:
         warnings.simplefilter("ignore")  # what libraries have to say to their callers is not for the user
+    processes.know_rank(name, verb.config)
     console = processes.console(quiet, as_json)
     try:
         resolved: Any = resolve(verb.config, Path(recipe) if recipe else None, _flags(verb.fields, given))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmctl import launch, ranks
 from llmctl.config import Launch
-from llmctl.errors import LlmctlError, Terminated
+from llmctl.errors import ConfigError, LlmctlError, Terminated
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
@@ -24,6 +24,21 @@ _watchdog: "Watchdog | None" = None
 _untold = False  # whether this rank ends without a word, by a signal
 
 
+def know_rank(name: str, config_class: type) -> None:
+    """Find out which of several processes this one is, before anything is said.
+
+    Raises:
+        ConfigError: the command is one process's work.
+    """
+    if issubclass(config_class, Launch):
+        launch.take_rank_from_scheduler()
+    elif ranks.count() > 1:
+        raise ConfigError(
+            f"llmctl {name} is the work of one process, and {ranks.count()} were started (WORLD_SIZE)",
+            hint="start it by itself; pretrain, finetune, eval and generate work in several",
+        )
+
+
 def started(config: Any, arguments: list[str], note: Callable[[str], None]) -> int | None:
     """Start the ranks that the command asks for and wait for them.
 
@@ -35,7 +50,6 @@ def started(config: Any, arguments: list[str], note: Callable[[str], None]) -> i
     """
     if not isinstance(config, Launch):
         return None
-    launch.take_rank_from_scheduler()
     place = launch.place_of(config)
     return None if place is None else launch.start(place, config, arguments, note)
 
