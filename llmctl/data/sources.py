@@ -159,7 +159,9 @@ def _known_kinds(formats: Formats) -> str:
 
 
 def _glob(source: str, pattern: Path, formats: Formats) -> FileSource:
-    found = sorted(Path(name) for name in glob.glob(str(pattern), recursive=True))
+    folder = next(parent for parent in pattern.parents if parent.exists())  # may itself be called a[1]
+    plain = Path(glob.escape(str(folder))) / pattern.relative_to(folder)
+    found = sorted(Path(name) for name in glob.glob(str(plain), recursive=True))
     files = [path for path in found if path.is_file()]
     if not files:
         raise ConfigError(f"no file matches {source}", hint="quote the pattern; ** goes into sub-folders")

@@ -202,6 +202,16 @@ def test_glob(tmp_path: Path, load: Load) -> None:
         load(tmp_path / "z*.txt")
 
 
+def test_what_exists_is_no_pattern(tmp_path: Path, load: Load) -> None:
+    (tmp_path / "d[1]").mkdir()
+    (tmp_path / "d1").mkdir()
+    for name in ("d[1]/a[1].txt", "d[1]/a1.txt", "d1/other.txt"):
+        (tmp_path / name).write_text(name)
+    assert texts(load(tmp_path / "d[1]" / "a[1].txt")["train"]) == ["d[1]/a[1].txt"]
+    assert texts(load(tmp_path / "d[1]" / "*.txt")["train"]) == ["d[1]/a1.txt", "d[1]/a[1].txt"]
+    assert texts(load(tmp_path / "d[1]" / "a[0-9].txt")["train"]) == ["d[1]/a1.txt"]
+
+
 def test_validation_data(tmp_path: Path, load: Load) -> None:
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "b.txt").write_text("b")
