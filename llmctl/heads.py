@@ -40,20 +40,16 @@ def load_with_new_head(found: Source, auto_class: str, settings: dict[str, Any],
 
     Raises:
         ConfigError: the family has no such head.
-        ModelError: weights of the body are missing, or it is an adapter.
+        ModelError: weights of the body are missing or of other sizes than its config says, or it is an adapter.
     """
     check_base(found)
     check_saved(found.name, models.load_config(found).to_dict(), auto_class)
-    model, info = models.load_weights(found, auto_class, ignore_mismatched_sizes=True, **settings)
+    model, info = models.load_weights(found, auto_class, other_sizes=True, **settings)
     if found.gguf_file:
         model.name_or_path = str(Path(found.location) / found.gguf_file)
-    body = f"{model.base_model_prefix}."
-    missing = [name for name in info["missing_keys"] if name.startswith(body) and "pooler" not in name]
-    if missing:
-        raise ModelError(
-            f"{found.name}: {len(missing)} weights are not in the checkpoint (first: {sorted(missing)[0]})",
-            hint="name a model that was saved whole",
-        )
+    missing = [name for name in info["missing_keys"] if _in_body(name, model) and "pooler" not in name]
+    models.check_complete(missing, model, found.name)
+    models.check_sizes((sizes for sizes in info["mismatched_keys"] if _in_body(sizes[0], model)), found.name)
     if info["mismatched_keys"]:
         progress.warn(f"{found.name}: its head is of another shape and is replaced by a new one")
     elif info["missing_keys"]:
@@ -61,6 +57,12 @@ def load_with_new_head(found: Source, auto_class: str, settings: dict[str, Any],
             "the head is new: " + ", ".join(sorted({_layer(name) for name in info["missing_keys"]}))
         )
     return models.for_training(model)
+
+
+def _in_body(name: str, model: Any) -> bool:
+    """Whether a weight is not of the head. T5's kin have the parts of their body beside the head."""
+    prefix = model.base_model_prefix
+    return name.startswith(f"{prefix}.") if hasattr(model, prefix) else not name.startswith("lm_head.")
 
 
 def load_with_head(found: Source, auto_class: str, *, runs_dir: Any, bf16: bool = False) -> LoadedModel:

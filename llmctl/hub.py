@@ -87,9 +87,10 @@ def _answers(endpoint: str) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an exception says, cut to 300 characters."""
+    """The first line of what an exception says, cut to 300 characters; of its cause where it only introduces that."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
+    line = text.splitlines()[0]
+    return first_line(error.__cause__) if line.endswith(":") and error.__cause__ else line[:300]
 
 
 def explain(name: str, what: str, error: BaseException) -> LlmctlError:

@@ -404,10 +404,10 @@ ARTEFACTS: dict[str, Artefact] = {
             },
         ),
         (GENERATE,),
-        "cannot read its tokenizer",
+        "model/tokenizer.json cannot be read",
     ),
     "padding of 1e9": Artefact(lambda folder: tokenizer(folder, padding=PADDING), (GENERATE, EVAL)),
-    "header of 2^60 bytes": Artefact(safetensors_header, (EVAL,), "cannot read its model"),
+    "header of 2^60 bytes": Artefact(safetensors_header, (EVAL,), "model.safetensors cannot be read"),
     "GGUF of 2^60 keys": Artefact(gguf, (GENERATE.replace("{}", "model/model.gguf"),), ""),
     "line without end": Artefact(
         gzip_bomb, ("pretrain --data bomb.jsonl.gz",), "bomb.jsonl.gz:1: a line of more than"

@@ -129,9 +129,9 @@ def test_an_adapter_is_not_trained_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("config", "cannot be read"),
+        ("config", "adapter_config.json cannot be read as JSON"),
         ("weights gone", "holds no adapter_model.safetensors"),
-        ("weights cut", "cannot read its adapter"),
+        ("weights cut", "adapter_model.safetensors cannot be read"),
         ("a weight missing", "1 weights are missing"),
         ("head missing", "classifier.weight is neither in the adapter nor in its model"),
         ("base gone", "the model that the adapter was trained on is gone"),

@@ -56,8 +56,8 @@ def test_a_link_to_nowhere_is_named(tmp_path: Path) -> None:
     [
         ({"num_hidden_layers": 10**6}, "num_hidden_layers 1,000,000: more than 1,000"),
         ({"text_config": {"encoder_layers": 5_000}}, "encoder_layers 5,000"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers 0: a model has a layer at least"),
-        ({"n_layer": -1}, "n_layer -1: a model has a layer at least"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers is 0, not a whole number of at least 1"),
+        ({"n_layer": -1}, "n_layer is -1, not a whole number of at least 1"),
         ({"num_labels": 10**9}, "num_labels 1,000,000,000"),
         ({"num_hidden_layers": 900, "num_local_experts": 900}, "900 layers of 900 experts"),
         ({"attn_implementation": "a/b"}, "would load code from the Hub"),

@@ -131,7 +131,7 @@ def test_a_config_with_fewer_layers_than_the_weights_is_refused(tmp_path: Path) 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     weights = save(tmp_path) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="cannot read its model"):
+    with pytest.raises(ModelError, match=r"model\.safetensors cannot be read: .*header"):
         models.load_for_training(str(tmp_path / "m"), runs_dir=tmp_path)
 
 
@@ -193,8 +193,6 @@ def test_a_config_is_read_without_the_libraries(tmp_path: Path) -> None:
     assert config is not None
     assert (config["model_type"], config["n_positions"]) == ("gpt2", 64)
     assert models.plain_config(models.Source("a/b", "a/b")) is None
-    (tmp_path / "m" / "config.json").write_text("{")
-    assert models.plain_config(models.find_source(str(tmp_path / "m"), tmp_path)) is None
 
 
 def test_a_file_and_an_empty_directory_are_no_models(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ place that knows where weights live. Weights are read from safetensors or GGUF a
 with a model is ever run.
 """
 
-from llmctl.models.checks import check_causal, check_vocabulary, describe
+from llmctl.models.checks import check_causal, check_complete, check_vocabulary, describe
+from llmctl.models.guard import check_sizes
 from llmctl.models.loading import (
     LoadedModel,
     for_training,
@@ -26,6 +27,8 @@ __all__ = [
     "LoadedModel",
     "Source",
     "check_causal",
+    "check_complete",
+    "check_sizes",
     "check_vocabulary",
     "describe",
     "extend_vocabulary",

@@ -1,9 +1,11 @@
 """What a model must fit, and what it is."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from llmctl.errors import ModelError
 from llmctl.limits import check_ids, num_ids
+from llmctl.models.fields import PUT_BACK
 from llmctl.progress import many
 
 
@@ -14,6 +16,27 @@ def check_vocabulary(tokenizer: Any, model: Any, name: str) -> None:
         ModelError: naming both numbers.
     """
     check_ids(model, num_ids(tokenizer), name)
+
+
+def check_complete(missing: Iterable[str], model: Any, name: str) -> None:
+    """Refuse a model that is to write, some of whose weights no file gave.
+
+    Args:
+        missing: their names.
+
+    Raises:
+        ModelError: naming the first; the hint knows whether only its head is missing.
+    """
+    lost = sorted(missing)
+    if not lost:
+        return
+    hint = f"name a model that was saved whole, or {PUT_BACK.format('config.json')}"
+    if not any(weight.startswith(f"{model.base_model_prefix}.") for weight in lost):
+        hint = "its head is gone; if its embeddings are the head too, config.json must say tie_word_embeddings true"
+    raise ModelError(
+        f"{name}: {many(len(lost), 'weight is', 'weights are')} not in the checkpoint (first: {lost[0]})",
+        hint=hint,
+    )
 
 
 def check_causal(model: Any, name: str) -> None:

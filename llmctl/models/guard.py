@@ -4,7 +4,6 @@ The libraries run no code of it, as they are told not to, and weights are read f
 follow every path that an index names, make as many layers as a config says, and read files of any size.
 """
 
-import json
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,19 +12,20 @@ from typing import Any
 
 from llmctl.errors import ModelError
 from llmctl.limits import num_ids
+from llmctl.models.fields import PUT_BACK, check_fields, entries, read_object
 
 # The largest in use: 35 MB with 262,000 tokens.
 _MAX_TOKENIZER_BYTES = 128 << 20
 _MAX_JSON_BYTES = 32 << 20
 _TOKENIZER_FILES = ("tokenizer.json", "vocab", "merges", "sentencepiece", "spiece", "source", "target")
 _READ = (".json", ".jinja", ".txt", ".model", ".spm", ".tiktoken", ".safetensors")
+_OBJECTS = ("generation_config.json", "special_tokens_map.json", "added_tokens.json")
 _SUBFOLDERS = (".", "additional_chat_templates", "base_model")
 # Each layer, and each expert of each, is Python objects, which take time and memory even without weights.
 _MAX_LAYERS, _MAX_MODULES, _MAX_LABELS = 1_000, 200_000, 1_000_000
 _MAX_RANK = 8_192
 _LAYERS = re.compile(r"(^|_)n?(layers?|blocks)$")
 _EXPERTS = re.compile(r"(^|_)experts$")
-_DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
 _MANY = 100_000_000  # of fewer parameters the loader itself tells that they are missing
 _PARAMETERS_A_BYTE = 8  # more than any quantisation has
 
@@ -42,16 +42,18 @@ def check_directory(folder: Path) -> None:
         if path.name.endswith(".index.json"):
             _check_index(path)
         elif path.name == "tokenizer_config.json":
-            _check_template_names(path)
+            _check_tokenizer_config(path)
         elif path.name == "config.json":
             check_config(path)
         elif path.name == "adapter_config.json":
-            _check_ranks(_object(path), path)
+            _check_ranks(read_object(path), path)
+        elif path.name in _OBJECTS:
+            read_object(path)
 
 
 def check_config(path: Path) -> None:
     """As :func:`check_numbers`, of a file."""
-    check_numbers(_object(path), str(path))
+    check_numbers(read_object(path), str(path))
 
 
 def check_numbers(config: Mapping[str, Any], where: str) -> None:
@@ -61,10 +63,11 @@ def check_numbers(config: Mapping[str, Any], where: str) -> None:
         where: what messages call it.
 
     Raises:
-        ModelError: naming the number.
+        ModelError: naming the field and what it says; also where that is of the wrong kind.
     """
+    check_fields(config, where)
     most = {"layers": 1, "experts": 1}
-    for key, value in _entries(config):
+    for key, value in entries(config):
         if key.endswith(("attn_implementation", "experts_implementation")) and "/" in str(value):
             raise ModelError(
                 f"{where}: {key} {value!r} would load code from the Hub, which llmctl never runs",
@@ -72,8 +75,6 @@ def check_numbers(config: Mapping[str, Any], where: str) -> None:
             )
         if not isinstance(value, int):
             continue
-        if key in _DEPTHS and value < 1:
-            raise ModelError(f"{where}: {key} {value}: a model has a layer at least")
         if key == "num_labels" and value > _MAX_LABELS:
             raise ModelError(f"{where}: num_labels {value:,}: more than {_MAX_LABELS:,} are not read")
         for kind, pattern in (("layers", _LAYERS), ("experts", _EXPERTS)):
@@ -112,7 +113,24 @@ def check_weights(outline: Any, folder: Path | None, where: str, *, bytes_each: 
     if size and parameters > max(_MANY, _PARAMETERS_A_BYTE * size):
         raise ModelError(
             f"{where}: by its config it has {parameters:,} parameters, but its weights are {size:,} bytes",
-            hint="config.json and weights are not of the same model",
+            hint=PUT_BACK.format("config.json"),
+        )
+
+
+def check_sizes(mismatched: Iterable[tuple[str, Iterable[int], Iterable[int]]], where: str) -> None:
+    """Refuse weights of other sizes than the config says, which would be left out.
+
+    Args:
+        mismatched: name, size in the weight files and size by the config of each.
+
+    Raises:
+        ModelError: naming the first of them.
+    """
+    for name, found, wanted in sorted(mismatched):
+        sizes = (" x ".join(map(str, size)) for size in (found, wanted))
+        raise ModelError(
+            f"{where}: its weights have {name} of {next(sizes)}, its config.json says {next(sizes)}",
+            hint=PUT_BACK.format("config.json"),
         )
 
 
@@ -135,7 +153,7 @@ def check_all_used(model: Any, unexpected: Iterable[str], where: str) -> None:
         ):
             raise ModelError(
                 f"{where}: its weights have {name}, and by its config.json there is no such layer",
-                hint="put the config.json back that belongs to the weights",
+                hint=PUT_BACK.format("config.json"),
             )
 
 
@@ -204,7 +222,7 @@ def _check_size(path: Path) -> None:
 
 
 def _check_index(path: Path) -> None:
-    named = _object(path).get("weight_map")
+    named = read_object(path).get("weight_map")
     if not isinstance(named, dict):
         raise ModelError(f"{path} is damaged: it has no weight_map that can be read")
     for name in sorted({str(value) for value in named.values()}):
@@ -225,8 +243,10 @@ def _check_ranks(config: Mapping[str, Any], path: Path) -> None:
         raise ModelError(f"{path}: layer_replication is not read")
 
 
-def _check_template_names(path: Path) -> None:
-    templates = _object(path).get("chat_template")
+def _check_tokenizer_config(path: Path) -> None:
+    config = read_object(path)
+    check_fields(config, str(path))
+    templates = config.get("chat_template")
     if isinstance(templates, list):
         _check_names((item.get("name", "") for item in templates if isinstance(item, dict)), str(path))
 
@@ -236,23 +256,3 @@ def _check_names(names: Iterable[str], where: str) -> None:
     for name in names:
         if not re.fullmatch(r"[\w.-]{1,100}", str(name)):
             raise ModelError(f"{where}: a chat template is called {name!r}, which is no file name")
-
-
-def _object(path: Path) -> dict[str, Any]:
-    """What stands in a file; nothing where it cannot be read: the loader says what is wrong with it."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError, OSError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _entries(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The entries of a config and of those inside of it."""
-    left: list[Mapping[str, Any]] = [config]
-    while left:
-        for key, value in left.pop().items():
-            if isinstance(value, dict):
-                left.append(value)
-            else:
-                yield str(key), value

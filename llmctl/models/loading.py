@@ -9,7 +9,7 @@ from llmctl.adapters import Adapter
 from llmctl.errors import ModelError
 from llmctl.limits import num_positions
 from llmctl.models import guard
-from llmctl.models.checks import check_causal, check_vocabulary
+from llmctl.models.checks import check_causal, check_complete, check_vocabulary
 from llmctl.models.sources import Source, base_of, explained, find_source, hide_bars
 from llmctl.purposes import check_saved
 
@@ -77,12 +77,7 @@ def _load_weights(found: Source, *, bf16: bool = False) -> Any:
             f"{found.name}: text cannot be written or scored with a learnt prefix or prompt here",
             hint=f"judge it by its task: llmctl eval {found.name}; or train with --method lora",
         )
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"{found.name}: {len(missing)} weights are not in the checkpoint (first: {missing[0]})",
-            hint="it was not trained as a causal language model",
-        )
+    check_complete(info["missing_keys"], model, found.name)
     check_causal(model, found.name)
     return model
 
@@ -103,7 +98,7 @@ def load_config(found: Source) -> Any:
         raise ModelError(f"no model in {found.location}: it holds no config.json")
     if not found.local:
         _check_on_hub(found)
-    with explained(found, "model"):
+    with explained(found, "config.json"):
         config = AutoConfig.from_pretrained(
             found.location, gguf_file=found.gguf_file, trust_remote_code=False
         )
@@ -115,26 +110,27 @@ def _check_on_hub(found: Source) -> None:
     """Look at a config of the Hub before the library makes what it says."""
     from transformers.utils import cached_file
 
-    with explained(found, "model"):
+    with explained(found, "config.json"):
         path = cached_file(found.location, "config.json")
     guard.check_config(Path(path))
 
 
 def load_weights(
-    found: Source, auto_class: str, *, bf16: bool = False, **settings: Any
+    found: Source, auto_class: str, *, bf16: bool = False, other_sizes: bool = False, **settings: Any
 ) -> tuple[Any, dict[str, Any]]:
     """Load weights in float32, or bfloat16, whatever the checkpoint holds; an adapter's into its model.
 
     Args:
         found: where they are.
         auto_class: name of the ``transformers`` class that has the head.
+        other_sizes: weights of other sizes than the model's are left out, for the caller to look at.
         settings: what the model's config shall say, beside what it says.
 
     Returns:
         The model, and what ``from_pretrained`` says of missing and mismatched weights.
 
     Raises:
-        ModelError: they cannot be read.
+        ModelError: they cannot be read, or are of other sizes than the config says.
     """
     import torch
     import transformers
@@ -147,7 +143,8 @@ def load_weights(
     if folder:
         guard.check_safe_format(folder)
     config = settings.get("config") or load_config(found)
-    with explained(found, "model"), torch.device("meta"):
+    origin = Source(found.name, config.name_or_path, found.gguf_file)  # an adapter's comes with the adapter
+    with explained(origin, "config.json"), torch.device("meta"):
         cls = getattr(transformers, auto_class)  # an Auto class, or a model's own
         outlined = cls.from_config(config) if hasattr(cls, "from_config") else cls(config)
     guard.check_weights(outlined, folder, found.name, bytes_each=2 if bf16 else 4)
@@ -159,8 +156,11 @@ def load_weights(
             use_safetensors=None if found.gguf_file else True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
             **settings,
         )
+    if not other_sizes:
+        guard.check_sizes(info["mismatched_keys"], found.name)
     guard.check_all_used(model, info.get("unexpected_keys", ()), found.name)
     if found.gguf_file:  # a model read from GGUF is dequantised; left as it is, it could not be saved
         model.config.__dict__.pop("quantization_config", None)
@@ -178,7 +178,7 @@ def load_adapted(found: Source, adapter: Adapter, auto_class: str, **settings: A
         ModelError: the model is gone, or the adapter does not fit it.
     """
     model, info = load_weights(
-        base_of(adapter), auto_class, config=load_config(found), ignore_mismatched_sizes=True, **settings
+        base_of(adapter), auto_class, config=load_config(found), other_sizes=True, **settings
     )
     unread = [*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])]
     with explained(found, "adapter"):
@@ -217,7 +217,7 @@ def outline(source: str, auto_class: str, *, runs_dir: Path) -> Any:
     found = find_source(source, runs_dir)
     config = load_config(found)
     check_saved(found.name, config.to_dict(), auto_class)
-    with torch.device("meta"):
+    with explained(found, "config.json"), torch.device("meta"):
         return getattr(transformers, auto_class).from_config(config)
 
 

@@ -14,7 +14,7 @@ from llmctl import adapters, hub, runs
 from llmctl.adapters import Adapter
 from llmctl.errors import ConfigError, LlmctlError, ModelError, RunError, is_panic
 from llmctl.hub import first_line
-from llmctl.models import guard
+from llmctl.models import damage, guard
 from llmctl.recipe import suggestion
 
 _HUB_NAME = re.compile(r"[\w.-]{1,96}")  # of a model without an organisation, such as gpt2
@@ -172,7 +172,11 @@ def hide_bars() -> None:
 
 @contextmanager
 def explained(source: Source, what: str) -> Iterator[None]:
-    """Turn what the loaders raise for a missing, gated or damaged model into a ModelError."""
+    """Turn what the loaders raise for a missing, gated or damaged model into a ModelError.
+
+    Args:
+        what: is read: ``config.json``, ``tokenizer``, ``model`` (its weights) or ``adapter``.
+    """
     if not source.local:
         hub.go_offline_if_unreachable()
     try:
@@ -197,8 +201,10 @@ def explained(source: Source, what: str) -> Iterator[None]:
             ) from error
         if isinstance(error, ImportError) and what != "tokenizer":
             raise
+        if source.gguf_file:
+            raise ModelError(f"{source.name} cannot be read: {first_line(error)}") from error
         if source.local:
-            raise ModelError(f"{source.location}: cannot read its {what}: {first_line(error)}") from error
+            raise damage.explained(Path(source.location), what, error) from error
         raise hub.explain(source.name, "model", error) from error
 
 
