@@ -6,24 +6,37 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from llmctl import locks
 from llmctl.errors import ConfigError, LlmctlError
 
-_FAILURES = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
+_ROOM, _LEAVE = "make room", "choose a place where you may write (--runs-dir, LLMCTL_CACHE_DIR)"
+# What helps where writing fails so; everything else that a system can say is told as a defect.
+_REMEDIES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: f"{_ROOM}: your quota is used up",
+    errno.EFBIG: "choose a place that takes larger files (ulimit -f, --runs-dir)",
+    errno.EIO: "the disk fails: look at the system's log, and go on on another",
+    errno.EROFS: _LEAVE,
+    errno.EACCES: _LEAVE,
+    errno.EPERM: _LEAVE,
+}
+_YOUNG, _OLD = 10.0, 7 * 24 * 3600.0  # seconds
 _OF_RUST = re.compile(r"\(os error (\d+)\)")  # how tokenizers and safetensors say it, whatever they raise
 
 
 class DiskError(LlmctlError):
-    """The disk is full, or fails."""
+    """The disk is full, fails, or may not be written to."""
 
 
 @contextmanager
 def failures_told() -> Iterator[None]:
-    """Tell a full or failing disk by its own name, whatever the library says that was writing.
+    """Tell a full, failing or forbidden disk by its own name, whatever the library says that was writing.
 
     Raises:
         DiskError: in place of that.
@@ -35,13 +48,18 @@ def failures_told() -> Iterator[None]:
     except Exception as error:
         found = _OF_RUST.search(str(error))
         number = error.errno if isinstance(error, OSError) else found and int(found[1])
-        if number not in _FAILURES:
+        if number not in _REMEDIES:
             raise
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else "cannot write: "
         raise DiskError(
             f"{where}{os.strerror(number)}",
-            hint="make room; a training that had begun goes on with --resume RUN",
+            hint=f"{remedy(number)}; a training that had begun goes on with --resume RUN",
         ) from error
+
+
+def remedy(number: int | None) -> str:
+    """What helps where writing failed with this ``errno``."""
+    return _REMEDIES.get(number or 0, _ROOM)
 
 
 def readable_mode() -> int:
@@ -92,12 +110,13 @@ def staged_file(path: Path) -> Iterator[IO[str]]:
     """
     handle, staging = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(staging, readable_mode())
-        os.replace(staging, path)
+        with locks.held(Path(staging)):
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(staging, readable_mode())
+            os.replace(staging, path)
         flush_directory(path.parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -114,18 +133,37 @@ def staged_directory(path: Path) -> Iterator[Path]:
     """
     staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        yield staging
-        settle_directory(staging)
-        for inner in staging.rglob("*"):
-            if inner.is_file():
-                flush_file(inner)
-            else:
-                flush_directory(inner)
-        flush_directory(staging)
-        staging.rename(path)
+        with locks.held(staging):
+            yield staging
+            settle_directory(staging)
+            for inner in staging.rglob("*"):
+                if inner.is_file():
+                    flush_file(inner)
+                else:
+                    flush_directory(inner)
+            flush_directory(staging)
+            staging.rename(path)
         flush_directory(path.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def sweep(folder: Path, pattern: str = ".*") -> None:
+    """Remove what processes that were killed left half staged in a folder, and nothing of one that lives.
+
+    Such a process holds a lock, but for an instant after it began. Where there are no locks a week's silence tells.
+    """
+    for litter in folder.glob(pattern):
+        with contextlib.suppress(OSError):
+            inside = litter.iterdir() if litter.is_dir() else ()
+            quiet = time.time() - max(path.stat().st_mtime for path in (litter, *inside))
+            held = locks.is_held(litter)
+            if held or quiet < (_OLD if held is None else _YOUNG):
+                continue
+            if litter.is_dir():
+                shutil.rmtree(litter)
+            else:
+                litter.unlink()
 
 
 def check_new_file(path: Path) -> None:

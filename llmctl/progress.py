@@ -6,7 +6,10 @@ who want silence pass :data:`SILENT`.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from llmctl.runs import RunDir
 
 Advance = Callable[[int], None]
 
@@ -29,7 +32,7 @@ class Progress(Protocol):
         """Show a task of ``total`` units (``None``: unknown); call the yielded function with each advance."""
 
     def training(
-        self, total_steps: int, done: int
+        self, total_steps: int, done: int, run: "RunDir"
     ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
         """Show a training of ``total_steps`` steps; call the yielded function with each event.
 
@@ -38,6 +41,7 @@ class Progress(Protocol):
 
         Args:
             done: steps that earlier sessions of the run have behind them.
+            run: whose record holds their events, and whose checkpoints are left if the training is broken off.
         """
 
 
@@ -54,7 +58,7 @@ class Silent:
         return nullcontext(lambda count: None)
 
     def training(
-        self, total_steps: int, done: int
+        self, total_steps: int, done: int, run: "RunDir"
     ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
         return nullcontext(lambda event: None)
 

@@ -16,23 +16,10 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from llmctl.config import RunPlace, options
 from llmctl.config.fields import Units
 from llmctl.errors import ConfigError
+from llmctl.recipe_file import Given, Scalar, read
 
-MAX_RECIPE_BYTES = 100_000
 _SHOWN, _LONG = 20, 80  # problems of a recipe; characters of a value
-_MAX_DEPTH = 8  # PyYAML takes minutes for some thousands, though only lists of values are read
-
-_INT = re.compile(r"[-+]?[0-9][0-9_]{0,99}\Z")  # of a thousand digits Python makes no number
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?\Z")
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")
-_WORDS = {
-    "": None,
-    "~": None,
-    "null": None,
-    "true": True,
-    "false": False,
-    ".inf": float("inf"),
-    ".nan": float("nan"),
-}
 # What other tools call a field, where the letters alone do not lead to it.
 _ELSEWHERE = {
     "adam": ("adamw_torch_fused",),
@@ -67,39 +54,6 @@ _ELSEWHERE = {
 }
 
 ConfigT = TypeVar("ConfigT")
-
-
-@dataclass(frozen=True)
-class Scalar:
-    """One value as a person wrote it. ``plain``: without quotes, so it may be a number, boolean or null."""
-
-    text: str
-    plain: bool = True
-
-    @property
-    def value(self) -> str | int | float | bool | None:
-        if not self.plain:
-            return self.text
-        word = self.text.lower()
-        if word in _WORDS:
-            return _WORDS[word]
-        if _INT.match(word):
-            return int(word.replace("_", ""))
-        if _FLOAT.match(word):
-            return float(word.replace("_", ""))
-        return self.text
-
-
-@dataclass(frozen=True)
-class Given:
-    """A value of one field and the place it stands at: ``recipe.yaml:12``, ``--learning-rate`` or ``MODEL``."""
-
-    value: Scalar | tuple[Scalar, ...]
-    where: str
-
-    def called(self, name: str) -> str:
-        """What a message begins with: the flag or argument alone, or the line and the key ``name`` there."""
-        return f"{self.where}: {name}" if ":" in self.where else self.where
 
 
 @dataclass(frozen=True)
@@ -173,54 +127,6 @@ def resolve(config_class: type[ConfigT], recipe: Path | None, flags: Mapping[str
     return config_class(**values)
 
 
-def read(path: Path, problems: list[str]) -> dict[str, Given]:
-    """Read a recipe into ``{key: Given}``; problems with single keys are appended to ``problems``.
-
-    Raises:
-        ConfigError: the file is missing, too large, or no YAML mapping at all.
-    """
-    import yaml
-
-    text = _read_text(path)
-    try:
-        depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_DEPTH:
-                line = event.start_mark.line + 1  # type: ignore[union-attr]
-                raise ConfigError(f"{path}:{line}: nested too deeply: a value, or a list of values")
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                line = event.start_mark.line + 1  # type: ignore[union-attr]
-                raise ConfigError(f"{path}:{line}: YAML anchors and aliases are not used in recipes")
-            if tag := getattr(event, "tag", None):
-                line = event.start_mark.line + 1  # type: ignore[union-attr]
-                raise ConfigError(f"{path}:{line}: YAML tags are not used in recipes: {tag}")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or str(error)
-        raise ConfigError(f"{place}: not valid YAML: {problem}") from error
-    if root is None:
-        return {}
-    if not isinstance(root, yaml.MappingNode):
-        raise ConfigError(f"{path}: a recipe is 'key: value' lines", hint="see recipes/ for examples")
-    given: dict[str, Given] = {}
-    for key, node in root.value:
-        where = f"{path}:{key.start_mark.line + 1}"
-        value = _from_node(node)
-        if not isinstance(key, yaml.ScalarNode):
-            problems.append(f"{where}: a key is one word")
-        elif key.value in given:
-            first = given[key.value].where.rpartition(":")[2]
-            problems.append(f"{where}: {key.value!r} is given twice (first on line {first})")
-        elif value is None:
-            problems.append(f"{where}: {key.value!r} takes a value or a list of values")
-        else:
-            given[key.value] = Given(value, where)
-    return given
-
-
 def settings(config: Any) -> dict[str, Any]:
     """What a recipe of ``config`` says: every field in the order of ``--help``, but where a run is kept.
 
@@ -255,35 +161,6 @@ def _dumped(value: Any, *, allow_unicode: bool) -> str:
 
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=allow_unicode)
     return text.removesuffix("\n...\n").strip(" \n")
-
-
-def _read_text(path: Path) -> str:
-    if not path.is_file():
-        if path.exists():
-            raise ConfigError(f"{path} is not a regular file", hint="save the recipe to a file first")
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
-        raise ConfigError(
-            f"no such recipe: {path}", hint=f"did you mean {path.parent / near[0]}?" if near else None
-        )
-    try:
-        if path.stat().st_size > MAX_RECIPE_BYTES:
-            raise ConfigError(
-                f"{path}: {path.stat().st_size:,} bytes; a recipe has at most {MAX_RECIPE_BYTES:,}"
-            )
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.object[error.start]:#04x} is not UTF-8") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-
-
-def _from_node(node: Any) -> Scalar | tuple[Scalar, ...] | None:
-    """A scalar or a list of scalars; ``None`` for anything else."""
-    if node.id == "scalar":
-        return Scalar(node.value, plain=node.style is None)
-    if node.id == "sequence" and all(item.id == "scalar" for item in node.value):
-        return tuple(Scalar(item.value, plain=item.style is None) for item in node.value)
-    return None
 
 
 def _convert(name: str, given: Given, annotation: Any) -> tuple[Any, str | None]:

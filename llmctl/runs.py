@@ -15,36 +15,23 @@
 
 import contextlib
 import errno
-import functools
-import importlib.metadata
 import json
 import os
-import platform
 import re
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmctl import disk, manifest
+from llmctl import disk, locks, manifest
 from llmctl.errors import RunError
 from llmctl.recipe import suggestion
 
-LIBRARIES = (
-    "llmctl",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "datasets",
-    "accelerate",
-    "safetensors",
-    "numpy",
-)
 _OTHER_PLACE = "choose another place: --runs-dir, or LLMCTL_RUNS_DIR"
+_NO_ENVIRONMENT = (
+    "take it from a copy of the run; without it the run cannot go on, its recipe.yaml begins a new one"
+)
 CHECKPOINT = "checkpoint-"
 """What the folder of a checkpoint is called, before its step."""
 _SUFFIX = 8  # letters that tempfile adds to a name
@@ -119,6 +106,19 @@ class RunDir:
         sealed = (self.path / manifest.NAME).is_file()
         return self.has_model and (sealed or not self.all_checkpoints())
 
+    @property
+    def lacks_recipe(self) -> bool:
+        """Whether all shows that it is a run, but for its recipe."""
+        made = self.environment.is_file() and (self.metrics.exists() or self.checkpoints.is_dir())
+        return made and not self.recipe.is_file()
+
+    @property
+    def in_training(self) -> bool:
+        """Whether a process trains it now, as far as that can be told here."""
+        with contextlib.suppress(OSError):
+            return bool(locks.is_held(self.path))
+        return False
+
     def all_checkpoints(self) -> list[Path]:
         """The checkpoints, damaged ones too, the newest first."""
         steps = {
@@ -132,6 +132,10 @@ class RunDir:
         """The command that made the run: ``pretrain`` or ``finetune``."""
         return str(self.read_environment().get("command", ""))
 
+    def resume_command(self) -> str:
+        """What to type to go on with the run."""
+        return f"llmctl {self.command()} --resume {self.path}"
+
     def read_environment(self) -> dict[str, Any]:
         """``environment.json``.
 
@@ -141,11 +145,11 @@ class RunDir:
         try:
             environment: dict[str, Any] = json.loads(self.environment.read_text(encoding="utf-8"))
         except OSError as error:
-            raise RunError(f"{self.environment}: {error.strerror}") from error
+            raise RunError(f"{self.environment}: {error.strerror}", hint=_NO_ENVIRONMENT) from error
         except (ValueError, RecursionError) as error:
-            raise RunError(f"{self.environment} is damaged: {error}") from error
+            raise RunError(f"{self.environment} is damaged: {error}", hint=_NO_ENVIRONMENT) from error
         if not isinstance(environment, dict):
-            raise RunError(f"{self.environment} is damaged: it is no JSON object")
+            raise RunError(f"{self.environment} is damaged: it is no JSON object", hint=_NO_ENVIRONMENT)
         return environment
 
     def events(self) -> Iterator[dict[str, Any]]:
@@ -211,10 +215,27 @@ def check_new(root: Path, name: str) -> Path:
     if not above.is_dir():
         raise RunError(f"cannot make the run directory {path}: {above} is a file", hint=_OTHER_PLACE)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        finished = path.is_dir() and RunDir(path).finished
-        instead = "it is finished: " if finished else f"go on with it (--resume {path.name}) or "
-        raise RunError(f"run directory in use: {path}", hint=f"{instead}choose another --run-name")
+        raise _in_use(path)
     return path
+
+
+def _in_use(path: Path) -> RunError:
+    """What to raise for a new run where something is: what is there, and what then helps."""
+    run, another = RunDir(path), "choose another --run-name"
+    if not path.is_dir() or not (run.recipe.is_file() or run.lacks_recipe):
+        return RunError(f"{path} is there already, and it is no run", hint=another)
+    if run.in_training:
+        return RunError(
+            f"run directory in use: {path} is being trained by another process",
+            hint=f"wait until that has ended, or {another}",
+        )
+    if run.lacks_recipe:
+        return _without_recipe(run)
+    if run.finished:
+        return RunError(f"run directory in use: {path} is finished", hint=another)
+    return RunError(
+        f"run directory in use: {path} is not finished", hint=f"{run.resume_command()}, or {another}"
+    )
 
 
 def create(root: Path, name: str, *, recipe: str, environment: Mapping[str, Any]) -> RunDir:
@@ -226,8 +247,7 @@ def create(root: Path, name: str, *, recipe: str, environment: Mapping[str, Any]
     path = check_new(root, name)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        for leftover in root.glob(f".{name}.{'?' * _SUFFIX}"):
-            shutil.rmtree(leftover)
+        disk.sweep(root, f".{name}.{'?' * _SUFFIX}")
         with disk.staged_directory(path) as staging:
             new = RunDir(staging)
             disk.write_file(new.recipe, recipe)
@@ -240,12 +260,41 @@ def create(root: Path, name: str, *, recipe: str, environment: Mapping[str, Any]
 
 
 def find(name: str, root: Path) -> RunDir | None:
-    """The run called ``name`` under ``root``, or the one at the path ``name``; ``None`` if there is none."""
+    """The run called ``name`` under ``root``, or the one at the path ``name``; ``None`` if there is none.
+
+    Raises:
+        RunError: it is there, but for its recipe.
+    """
     # What begins with a dot is a path from here, never a name: "./x" is not the run x.
-    for path in (Path(name), *([] if name.startswith(".") else [root / name])):
-        if (path / "recipe.yaml").is_file():
-            return RunDir(path)
+    found = [RunDir(path) for path in (Path(name), *([] if name.startswith(".") else [root / name]))]
+    for run in found:
+        if run.recipe.is_file():
+            return run
+    for run in found:
+        if run.lacks_recipe:
+            raise _without_recipe(run)
     return None
+
+
+def _without_recipe(run: RunDir) -> RunError:
+    kept = next((path for path in run.all_checkpoints() if (path / run.recipe.name).is_file()), None)
+    hint = "take it from a copy of the run"
+    if kept:
+        hint = f"its newest checkpoint has a copy: cp {kept / run.recipe.name} {run.recipe}"
+    elif run.has_model:
+        hint += f"; its model alone is {run.model}"
+    return RunError(f"run {run.path} has no {run.recipe.name}", hint=hint)
+
+
+def also_there(name: str, root: Path) -> str | None:
+    """The path of what else ``name`` could mean than the run that :func:`find` takes; ``None``: nothing.
+
+    A directory from here beside the run of that name, or that run beside one that is a directory from here.
+    """
+    here, named = RunDir(Path(name)), RunDir(root / name)
+    if not (here.path.is_dir() and named.recipe.is_file()) or here.path.samefile(named.path):
+        return None
+    return str(named.path) if here.recipe.is_file() else f"./{here.path}"
 
 
 def open_run(name: str, root: Path) -> RunDir:
@@ -298,20 +347,6 @@ def latest_finished(root: Path, *, fits: Callable[[RunDir], bool] = lambda run: 
     )
 
 
-_locks: set[int] = set()
-
-
-def _let_go() -> None:
-    """A lock is shared with children: workers would hold it for some seconds after a killed parent."""
-    for handle in _locks:
-        os.close(handle)
-    _locks.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
-
-
 @contextlib.contextmanager
 def locked(run: RunDir) -> Iterator[None]:
     """Keep other processes from training the same run meanwhile.
@@ -319,59 +354,20 @@ def locked(run: RunDir) -> Iterator[None]:
     Raises:
         RunError: one does already.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    with locks.held(run.path) as mine:
+        if not mine:
+            raise _in_training(run)
         yield
-        return
-    handle = os.open(run.path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise RunError(f"run {run.path} is being trained by another process") from None
-    except OSError:  # a file system without locks
-        pass
-    _locks.add(handle)
-    try:
-        yield
-    finally:
-        if handle in _locks:  # else this is a child, which has let go of it
-            _locks.remove(handle)
-            os.close(handle)
 
 
-@functools.cache
-def versions() -> dict[str, str]:
-    """The versions of what a model's numbers depend on."""
-    found = {}
-    for library in LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[library] = importlib.metadata.version(library)
-    return found
+def check_idle(run: RunDir) -> None:
+    """Refuse a run that another process trains; raises as :func:`locked`."""
+    if run.in_training:
+        raise _in_training(run)
 
 
-def describe_environment(command: str, seed: int) -> dict[str, Any]:
-    """What a run was made with: versions, hardware, seed and the working directory's git commit."""
-    return {
-        "command": command,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "python": platform.python_version(),
-        "versions": versions(),
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cpu_count": os.cpu_count(),
-        "seed": seed,
-        "git_commit": _git_commit(),
-        "byte_order": sys.byteorder,
-    }
-
-
-def _git_commit() -> str | None:
-    try:
-        result = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout.strip() or None
+def _in_training(run: RunDir) -> RunError:
+    return RunError(
+        f"run {run.path} is being trained by another process",
+        hint="wait until that has ended (llmctl runs list tells), or stop it first",
+    )

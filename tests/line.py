@@ -121,7 +121,7 @@ class Shown(Silent):
         self.warned.append(message)
 
     def training(
-        self, total_steps: int, done: int
+        self, total_steps: int, done: int, run: RunDir
     ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
         return nullcontext(self.heard)
 

@@ -17,7 +17,8 @@ from llmctl.cli.console import sanitise
 from llmctl.cli.options import flag_of, load_verb
 from llmctl.config import PretrainConfig, RunPlace, options
 from llmctl.errors import LlmctlError
-from llmctl.recipe import Given, Scalar, kind_of, resolve, to_yaml
+from llmctl.recipe import kind_of, resolve, to_yaml
+from llmctl.recipe_file import Given, Scalar
 from tests.data.test_any_lines import NASTY
 
 QUICK, SOAK = 300, 10_000

@@ -7,7 +7,8 @@ import pytest
 
 from llmctl.config import GenerateConfig, PretrainConfig
 from llmctl.errors import ConfigError
-from llmctl.recipe import Given, Scalar, resolve, suggestion, to_yaml
+from llmctl.recipe import resolve, suggestion, to_yaml
+from llmctl.recipe_file import Given, Scalar
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -89,7 +90,7 @@ def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         "warmup_stable_decay, polynomial, inverse_sqrt, constant, constant_with_warmup, "
         "found 'cosin'; did you mean cosine?",
         f"{recipe}:4: bf16 should be true or false, found 'yes'",
-        f"{recipe}:5: 'seed' is given twice (first on line 2)",
+        f"{recipe}:5: 'seed' is given twice (first on line 2): leave one out",
         f"{recipe}:6: report_to should be one of none, all, tensorboard, wandb, mlflow, trackio, found 'x'",
         f"{recipe}:7: max_steps should be a whole number, found '1.5'",
         f"{recipe}:8: block_size takes one value, found a list",

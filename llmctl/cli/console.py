@@ -12,9 +12,12 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from llmctl.progress import Advance
+
+if TYPE_CHECKING:
+    from llmctl.runs import RunDir
 
 # C0 (but tab and newline), DEL and C1 controls, the bidirectional marks that can reorder a line, what else ends one,
 # and halves of surrogate pairs, which cannot be printed.
@@ -161,17 +164,19 @@ class Console:
         yield advance
 
     @contextmanager
-    def training(self, total_steps: int, done: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    def training(
+        self, total_steps: int, done: int, run: "RunDir"
+    ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         from llmctl.cli import interrupts, training_view
 
         live = obeys_escapes(sys.stderr) and not self.quiet
         if self.quiet:
             view = training_view.silent()
         elif live:
-            view = training_view.live(total_steps, done)
+            view = training_view.live(total_steps, done, run.events())
         else:
             view = training_view.plain(total_steps, done, lambda line: self._say(sanitise(line)))
-        with interrupts.answered(self._say, live=live), view as tell:
+        with interrupts.answered(self._say, run, live=live), view as tell:
             yield tell
 
 

@@ -8,22 +8,27 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-_SHOW_CURSOR = b"\x1b[?25h"
+from llmctl.cli.console import sanitise
+from llmctl.errors import LlmctlError
+from llmctl.runs import RunDir
+
+_SHOW_CURSOR = "\x1b[?25h"
 
 
 @contextmanager
-def answered(say: Callable[[str], None], *, live: bool) -> Iterator[None]:
+def answered(say: Callable[[str], None], run: RunDir, *, live: bool) -> Iterator[None]:
     """While the block runs, tell that SIGINT or SIGTERM ends it after a step; end the process on a further SIGINT.
 
     Args:
+        run: the one that is trained.
         live: stderr is a terminal whose cursor may be hidden.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    listener = threading.Thread(target=_listen, args=(reader, say, live), daemon=True)
+    listener = threading.Thread(target=_listen, args=(reader, say, run, live), daemon=True)
     listener.start()
     try:
         yield
@@ -34,7 +39,7 @@ def answered(say: Callable[[str], None], *, live: bool) -> Iterator[None]:
         os.close(reader)
 
 
-def _listen(reader: int, say: Callable[[str], None], live: bool) -> None:
+def _listen(reader: int, say: Callable[[str], None], run: RunDir, live: bool) -> None:
     heard = False
     while number := os.read(reader, 1):
         if number[0] not in (signal.SIGINT, signal.SIGTERM):
@@ -44,5 +49,15 @@ def _listen(reader: int, say: Callable[[str], None], live: bool) -> None:
             again = " again" if number[0] == signal.SIGINT else ""
             say(f"stopping after this step; Ctrl-C{again} stops at once")
         elif number[0] == signal.SIGINT:
-            os.write(2, (_SHOW_CURSOR if live else b"") + b"\nstopped at once, without saving\n")
+            text = f"{_SHOW_CURSOR if live else ''}\nstopped at once, without saving\n{_left(run)}"
+            os.write(2, text.encode(errors="replace"))
             os._exit(128 + signal.SIGINT)
+
+
+def _left(run: RunDir) -> str:
+    """What the training can be gone on with; whatever cannot be read now is left out."""
+    with suppress(OSError, LlmctlError):
+        kept = run.all_checkpoints()
+        from_there = f"the last checkpoint is {kept[0]}" if kept else "no checkpoint was saved yet"
+        return sanitise(f"{from_there}\n hint: {run.resume_command()}") + "\n"
+    return ""

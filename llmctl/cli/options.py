@@ -12,12 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from llmctl import accelerate_config, launch, ranks
+from llmctl import accelerate_config, launch, ranks, runs
 from llmctl.cli import COMMANDS
 from llmctl.cli.completion import completion_of, paths
 from llmctl.config import Device, TextData, options
 from llmctl.errors import ConfigError
-from llmctl.recipe import Given, Scalar, kind_of, resolve, settings, to_yaml
+from llmctl.recipe import kind_of, resolve, settings, to_yaml
+from llmctl.recipe_file import Given, Scalar
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
@@ -143,6 +144,7 @@ def execute(
         verb.check(config)
         if verb.check_here and not dry_run:
             verb.check_here(config)
+        _tell_namesakes(config, console)
     if dry_run:
         if verb.settle:
             config = verb.settle(config)
@@ -159,6 +161,16 @@ def execute(
         config = processes.again(config)
         ranks.share(lambda: verb.check(config))
     verb.run(config, console)
+
+
+def _tell_namesakes(config: Any, console: "Console") -> None:
+    """Say which is taken where a run and a directory from here have the name that was given."""
+    root = runs.runs_dir(getattr(config, "runs_dir", None))
+    for option in ("model", "tokenizer", "resume", "run"):
+        name = getattr(config, option, None)
+        if isinstance(name, str) and (other := runs.also_there(name, root)):
+            taken = runs.open_run(name, root).path
+            console.note(f"{name}: the run {taken} is taken; {other} is there, too (name it by that path)")
 
 
 def data_flags(config: TextData) -> str:

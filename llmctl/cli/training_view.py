@@ -1,8 +1,9 @@
 """How a running training looks: a live panel on a terminal, a line now and then elsewhere."""
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -47,12 +48,18 @@ def plain(total_steps: int, done: int, say: Callable[[str], None]) -> Iterator[T
 
 
 @contextmanager
-def live(total_steps: int, done: int) -> Iterator[Tell]:
-    """A panel with progress, loss, speed, time left and the curve of the loss."""
+def live(total_steps: int, done: int, before: Iterable[Mapping[str, Any]]) -> Iterator[Tell]:
+    """A panel with progress, loss, speed, time left and the curve of the loss, from its begin in an earlier session on.
+
+    Args:
+        before: the events of earlier sessions.
+    """
     from rich.console import Console
     from rich.live import Live
 
-    view = _Panel(total_steps, done)
+    told = [event.get("loss") for event in before]
+    losses = [loss for loss in told if isinstance(loss, float) and math.isfinite(loss)]
+    view = _Panel(total_steps, done, losses)
     with Live(view, console=Console(stderr=True), refresh_per_second=4) as screen:
         yield view.tell
         screen.update(view, refresh=True)
@@ -61,7 +68,7 @@ def live(total_steps: int, done: int) -> Iterator[Tell]:
 class _Panel:
     """What the live view shows, drawn anew at each refresh."""
 
-    def __init__(self, total_steps: int, done: int) -> None:
+    def __init__(self, total_steps: int, done: int, losses: list[float]) -> None:
         self.total_steps = total_steps
         self.started = time.monotonic()
         self.step = done
@@ -69,7 +76,7 @@ class _Panel:
         self.evaluation = ""
         self.sample = ""
         self.skipped = ""
-        self.losses: list[float] = []
+        self.losses = losses
         self.recent: deque[tuple[float, int]] = deque(maxlen=20)
 
     def tell(self, event: Mapping[str, Any]) -> None:

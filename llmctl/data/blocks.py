@@ -1,22 +1,21 @@
 """Documents to token blocks: tokenised once, kept on disk, memory-mapped, packed without padding."""
 
-import contextlib
 import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from llmctl import locks
 from llmctl.data.documents import Documents
 from llmctl.data.encode import Encoder
-from llmctl.disk import flush_directory, write_file
+from llmctl.disk import flush_directory, sweep, write_file
 from llmctl.errors import DataError, ModelError
 from llmctl.progress import Progress, many
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 IGNORED = -100  # the label that transformers' losses leave out
 
 _FORMAT = 1  # part of every key: raise it when the same documents give other tokens or files
-_LITTER_SECONDS = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -199,12 +197,13 @@ def _read(place: Path) -> TokenizedDocuments | None:
 
 def _write(documents: Documents, encoder: Encoder, place: Path, progress: Progress) -> None:
     """Stage the entry beside its place and move it there when it is complete and on the disk."""
-    _sweep(place.parent)
+    sweep(place.parent)
     staged = place.with_name(f".{place.name}.{os.getpid()}.{secrets.token_hex(4)}")
     staged.mkdir(parents=True)
     try:
-        _write_files(documents, encoder, staged, progress)
-        _publish(staged, place)
+        with locks.held(staged):
+            _write_files(documents, encoder, staged, progress)
+            _publish(staged, place)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
@@ -251,17 +250,6 @@ def _publish(staged: Path, place: Path) -> None:
             raise
     shutil.rmtree(place / "damaged", ignore_errors=True)
     flush_directory(place.parent)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes left; nobody would read it, but it takes room."""
-    for litter in folder.glob(".*"):
-        with contextlib.suppress(OSError):
-            if (
-                time.time() - max(path.stat().st_mtime for path in (litter, *litter.iterdir()))
-                > _LITTER_SECONDS
-            ):
-                shutil.rmtree(litter, ignore_errors=True)
 
 
 def _check_room(documents: Documents, dtype: str, cache_dir: Path) -> None:

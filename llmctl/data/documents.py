@@ -13,7 +13,7 @@ from llmctl.data.cuts import recut, whole
 from llmctl.data.files import NEWLINE, NUL, SourceFile
 from llmctl.data.readers import Piece
 from llmctl.data.shards import Met
-from llmctl.disk import write_file
+from llmctl.disk import sweep, write_file
 from llmctl.progress import Progress
 
 Stream = Callable[[], Iterator[Piece]]
@@ -130,6 +130,7 @@ def counted(
         return count
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)
+        sweep(memo.parent)
         write_file(memo, json.dumps(asdict(count), ensure_ascii=False))
     except OSError as exc:
         progress.note(f"the count of {name} cannot be kept for the next time: {memo.parent}: {exc.strerror}")

@@ -15,7 +15,7 @@ from llmctl.data.columns import FLAGS, choose_columns
 from llmctl.data.findings import Findings
 from llmctl.data.splits import Split
 from llmctl.data.tables import Table
-from llmctl.disk import staged_directory
+from llmctl.disk import staged_directory, sweep
 from llmctl.errors import DataError
 from llmctl.progress import Progress
 from llmctl.tasks import Task
@@ -85,6 +85,7 @@ def kept(
         return entry
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
+        sweep(place.parent)
         if place.exists():
             shutil.rmtree(place)
         with staged_directory(place) as staging:

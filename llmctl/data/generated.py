@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmctl.data.sources import BuiltinSource
-from llmctl.disk import staged_file
+from llmctl.disk import staged_file, sweep
 
 _GENERATORS = ("builtin.py", "stories.py", "reviews.py", "_[!_]*.py")
 
@@ -41,6 +41,7 @@ def _generate(source: BuiltinSource) -> Iterator[str]:
 
 def _keep(texts: Iterator[str], place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
+    sweep(place.parent)
     with staged_file(place) as file:
         for text in texts:
             file.write(json.dumps(text, ensure_ascii=False) + "\n")

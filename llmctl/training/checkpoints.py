@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from transformers import TrainerState
 from transformers.trainer import TRAINING_ARGS_NAME
 
-from llmctl import disk, manifest, runs
+from llmctl import disk, environment, manifest, runs
 from llmctl.config import Training
 from llmctl.errors import RunError
 from llmctl.progress import SILENT, Progress
@@ -126,7 +126,11 @@ class Saves:
             "metrics": manifest.digest(self.run.metrics),
             "tokenizer": manifest.digest(self.run.tokenizer),
         }
-        how: dict[str, Any] = {"world_size": world_size, "versions": runs.versions(), "metrics_bytes": size}
+        how: dict[str, Any] = {
+            "world_size": world_size,
+            "versions": environment.versions(),
+            "metrics_bytes": size,
+        }
         manifest.seal(made, None, step=step, **how, **of_run)
         if place.exists():  # damaged, else the run would not have come here again
             shutil.rmtree(place)

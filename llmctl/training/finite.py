@@ -88,7 +88,7 @@ class Finite(TrainerCallback):
             self.leave_out()
             self.tell(state, {"skipped": what, "examples": examples})
             return
-        raise _error(what, state.global_step + 1, examples, self._in_a_row)
+        raise _error(what, state.global_step + 1, examples, self._in_a_row, self.on_nonfinite)
 
     def _examples(self, batches: Any) -> list[int]:
         return [place for batch in batches for place in self.examples_of(batch)]
@@ -117,12 +117,12 @@ def check_weights(model: Any, step: int) -> None:
         )
 
 
-def _error(what: str, step: int, examples: list[int], in_a_row: int) -> ModelError:
+def _error(what: str, step: int, examples: list[int], in_a_row: int, on_nonfinite: str) -> ModelError:
     shown = ", ".join(map(str, examples[:_SHOWN])) + (", ..." if len(examples) > _SHOWN else "")
     batch = f" (its examples: {shown}, counted from 0)" if examples else ""
     again = f", the last of {in_a_row} in a row" if in_a_row > 1 else ""
     return ModelError(
         f"{what} at step {step:,}{again}{batch}; the weights were not changed by it",
-        hint="look at these examples, lower --learning-rate or raise --warmup-steps; "
-        "--on-nonfinite skip leaves such steps out",
+        hint="look at these examples, lower --learning-rate or raise --warmup-steps"
+        + ("" if on_nonfinite == "skip" else "; --on-nonfinite skip leaves such steps out"),
     )

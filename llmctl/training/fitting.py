@@ -76,7 +76,7 @@ def fit(
     arguments.ddp_find_unused_parameters = _has_experts(model)
     speed.prepare(model, config)
     stop, deadline = StopOnSignal(), Deadline(math.inf if ends is None else ends)
-    with progress.training(plan.steps, checkpoint.step if checkpoint else 0) as tell, stop.listening():
+    with progress.training(plan.steps, checkpoint.step if checkpoint else 0, run) as tell, stop.listening():
         # Rank 0 alone would wait for ever for the weights that the others hold.
         recorder = Recorder(run.metrics, tell, plan, began, sample if config.strategy == "ddp" else None)
         finite = Finite(

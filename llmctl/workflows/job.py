@@ -9,7 +9,8 @@ from typing import Any
 from llmctl import disk
 from llmctl.config import FinetuneConfig, Job, PretrainConfig, SkypilotConfig, SlurmConfig
 from llmctl.errors import NOT_FINISHED, ConfigError
-from llmctl.recipe import read, resolve
+from llmctl.recipe import resolve
+from llmctl.recipe_file import read
 
 _SHORTEST = 600  # seconds; less is gone before a model has learnt enough to be saved
 _CPUS_A_GPU = 8

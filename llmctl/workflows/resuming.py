@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from llmctl import disk, manifest, runs
 from llmctl.config import FinetuneConfig, Launch, PretrainConfig, RunPlace, Training
+from llmctl.environment import versions
 from llmctl.errors import ConfigError, DataError, LlmctlError, RunError
 from llmctl.progress import Progress
 from llmctl.recipe import resolve, suggestion
@@ -271,7 +272,7 @@ def _warn_inexact(checkpoint: Any, world_size: int, progress: Progress) -> None:
             "examples and dropout are others from here on, so the result is not bit for bit the uninterrupted run's"
         )
     for library, version in checkpoint.versions.items():
-        if (here := runs.versions().get(library)) != version:
+        if (here := versions().get(library)) != version:
             progress.warn(
                 f"{checkpoint.path} was saved with {library} {version}, this is {here}: the last bits may differ"
             )

@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from llmctl import disk, launch, ranks, runs
+from llmctl import disk, environment, launch, ranks, runs
 from llmctl.config import FinetuneConfig, ModelShape, PretrainConfig
 from llmctl.errors import ConfigError, LlmctlError, ModelError
 from llmctl.progress import SILENT, Progress, many
@@ -340,9 +340,9 @@ def load(
 def _create_run(stage: Stage[ConfigT, Any], config: ConfigT, data: dict[str, Any]) -> RunDir:
     place = runs.runs_dir(config.runs_dir)
     name = config.run_name or runs.default_name(stage.command, *stage.name(config))
-    environment = {**runs.describe_environment(stage.command, config.seed), "data": data}
+    made_with = {**environment.describe(stage.command, config.seed), "data": data}
     recipe = _recipe(stage, config, RunDir(place / name))
-    run_dir = runs.create(place, name, recipe=recipe, environment=environment)
+    run_dir = runs.create(place, name, recipe=recipe, environment=made_with)
     launch.leave_run(name)
     return run_dir
 

@@ -37,7 +37,7 @@ class Told:
         return nullcontext(lambda count: None)
 
     def training(
-        self, total_steps: int, done: int
+        self, total_steps: int, done: int, run: Any
     ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:  # pragma: no cover
         raise AssertionError("loading data trains nothing")
 

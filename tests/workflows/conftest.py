@@ -36,7 +36,7 @@ class Watched(Told):
         self.events: list[Mapping[str, Any]] = []
 
     def training(
-        self, total_steps: int, done: int
+        self, total_steps: int, done: int, run: Any
     ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
         def tell(event: Mapping[str, Any]) -> None:
             self.events.append(event)

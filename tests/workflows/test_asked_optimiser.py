@@ -7,7 +7,8 @@ import torch
 
 from llmctl.config import FinetuneConfig, PretrainConfig
 from llmctl.errors import ConfigError
-from llmctl.recipe import Given, Scalar, resolve
+from llmctl.recipe import resolve
+from llmctl.recipe_file import Given, Scalar
 from llmctl.workflows import asked_optimiser, pretrain
 from llmctl.workflows.asked import settled
 
