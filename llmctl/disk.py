@@ -15,13 +15,13 @@ from typing import IO
 from llmctl import locks
 from llmctl.errors import ConfigError, LlmctlError
 
-_ROOM, _LEAVE = "make room", "choose a place where you may write (--runs-dir, LLMCTL_CACHE_DIR)"
+_ROOM, _LEAVE = "make room", "have it made writable, or choose another place (--runs-dir, LLMCTL_CACHE_DIR)"
 # What helps where writing fails so; everything else that a system can say is told as a defect.
 _REMEDIES = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: f"{_ROOM}: your quota is used up",
     errno.EFBIG: "choose a place that takes larger files (ulimit -f, --runs-dir)",
-    errno.EIO: "the disk fails: look at the system's log, and go on on another",
+    errno.EIO: "the disk fails: look at the system's log, or choose another (--runs-dir, LLMCTL_CACHE_DIR)",
     errno.EROFS: _LEAVE,
     errno.EACCES: _LEAVE,
     errno.EPERM: _LEAVE,

@@ -34,7 +34,7 @@ def versions() -> dict[str, str]:
 
 
 def describe(command: str, seed: int) -> dict[str, Any]:
-    """What a run was made with: versions, hardware, seed, the working directory and its git commit."""
+    """What a run was made with: versions, hardware, seed, the working directory that paths are from, its git commit."""
     return {
         "command": command,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -46,6 +46,17 @@ def is_panic(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
+MORE_THREADS = (
+    "raise the limit (ulimit -u), end other programs, or need fewer: OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1"
+)
+
+
+def lacks_threads(error: BaseException) -> bool:
+    """Whether the system refused to start a thread, as Python or a library in Rust says it."""
+    told = str(error)
+    return "can't start new thread" in told or (is_panic(error) and "ThreadPoolBuildError" in told)
+
+
 class ConfigError(LlmctlError):
     """What was asked for cannot be: a bad flag, recipe or path, known before any work starts."""
 

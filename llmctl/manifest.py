@@ -8,6 +8,7 @@ from typing import Any
 from llmctl import disk
 
 NAME = "manifest.json"
+MISSING = f"{NAME} is missing"
 _THREADS = 16  # hashing and flushing leave Python alone, and some only wait for the disk
 
 
@@ -50,7 +51,7 @@ def read(folder: Path) -> dict[str, Any]:
         if not all({"bytes", "sha256"} <= entry.keys() for entry in content["files"].values()):
             raise ValueError("an entry without size or hash")
     except FileNotFoundError:
-        raise ValueError(f"{NAME} is missing") from None
+        raise ValueError(MISSING) from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"{NAME} cannot be read") from error
     if said != _own_hash(content):

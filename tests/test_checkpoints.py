@@ -183,17 +183,34 @@ def test_when_to_save_and_log_may_change(run: RunDir) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "error", "told"),
+    ("where", "error", "told", "first"),
     [
-        ("torch.save", OSError(28, "No space left on device"), "No space left on device"),
-        ("torch.save", RuntimeError("[enforce fail] unexpected pos 1 vs 2\nat ..."), "unexpected pos 1 vs 2"),
-        ("transformers.trainer.Trainer.save_model", SafetensorError("I/O error"), "I/O error"),
-        ("llmctl.manifest.seal", OSError(5, "Input/output error"), "Input/output error"),
-        ("os.replace", OSError(5, "Input/output error"), "Input/output error"),
+        ("torch.save", OSError(28, "No space left on device"), "No space left on device", "make room"),
+        (
+            "torch.save",
+            RuntimeError("[enforce fail] unexpected pos 1 vs 2\nat ..."),
+            "unexpected pos 1 vs 2",
+            "make room",
+        ),
+        ("transformers.trainer.Trainer.save_model", SafetensorError("I/O error"), "I/O error", "make room"),
+        ("llmctl.manifest.seal", OSError(5, "Input/output error"), "Input/output error", "the disk fails"),
+        ("os.replace", OSError(5, "Input/output error"), "Input/output error", "the disk fails"),
+        (
+            "os.replace",
+            OSError(30, "Read-only file system"),
+            "Read-only file system",
+            "have it made writable",
+        ),
+        (
+            "torch.save",
+            RuntimeError("can't start new thread"),
+            "can't start new thread",
+            "raise the limit (ulimit",
+        ),
     ],
 )
 def test_a_save_that_fails_leaves_the_ones_before_it(
-    run: RunDir, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception, told: str
+    run: RunDir, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception, told: str, first: str
 ) -> None:
     def fail(*given: Any, **named: Any) -> None:
         raise error
@@ -209,7 +226,8 @@ def test_a_save_that_fails_leaves_the_ones_before_it(
     assert told in caught.value.message
     assert "\n" not in caught.value.message
     assert caught.value.message.endswith(f"; the last good one is {path_of(run, 2)}")
-    assert caught.value.hint == f"make room, then: llmctl finetune --resume {run.path}"
+    assert str(caught.value.hint).startswith(first)
+    assert str(caught.value.hint).endswith(f", then: llmctl finetune --resume {run.path}")
     assert [path.name for path in run.checkpoints.iterdir()] == ["checkpoint-2"]
     assert manifest.damage(path_of(run, 2)) == []
 

@@ -129,8 +129,13 @@ def test_what_is_skipped_is_no_part_of_the_loss_that_is_told(run: RunDir) -> Non
 def test_more_than_ten_in_a_row_end_the_training(run: RunDir) -> None:
     first, last = 3, 3 + MOST_IN_A_ROW
     bad = dict.fromkeys(range(first, last + 1), NAN)
-    with pytest.raises(ModelError, match=f"at step {last}, the last of {MOST_IN_A_ROW + 1} in a row"):
+    with pytest.raises(
+        ModelError, match=f"at step {last}, the last of {MOST_IN_A_ROW + 1} in a row"
+    ) as caught:
         train(run, Fit(factors=bad), count=64, on_nonfinite="skip", learning_rate=1e-6)
+    assert str(caught.value.hint).endswith(
+        "lower --learning-rate or raise --warmup-steps"
+    )  # skipping is in force
     other = RunDir(run.path / "other")
     other.path.mkdir()
     del bad[7]

@@ -116,6 +116,32 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path, text: str, message: str) -
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "told", "hint"),
+    [
+        (b'seed: 1\nrun_name: "a\x1bb"\n', r"2: not valid YAML: '\x1b' may not stand in it", "as an escape"),
+        (b"seed: 1\ndata: caf\xe9\n", "2: byte 0xe9 is not UTF-8", "save the file as UTF-8"),
+        (b"# x\n\n- a\n", "3: a recipe is 'key: value' lines", "see recipes/"),
+        (
+            b'seed: 1\ndata: "a\nb: 1\n',
+            "4: not valid YAML: found unexpected end of stream, while",
+            "in quotes",
+        ),
+        (b"seed: *a\n", "1: YAML anchors and aliases are not used", "write the value out"),
+    ],
+)
+def test_what_is_no_yaml_has_its_line_and_a_hint_of_its_own(
+    tmp_path: Path, text: bytes, told: str, hint: str
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_bytes(text)
+    with pytest.raises(ConfigError) as caught:
+        resolve(PretrainConfig, recipe, {})
+    assert caught.value.message.startswith(f"{recipe}:{told}")
+    assert "\n" not in caught.value.message
+    assert hint in str(caught.value.hint)
+
+
 def test_a_missing_recipe_suggests_the_nearest(tmp_path: Path) -> None:
     write(tmp_path, "")
     with pytest.raises(ConfigError) as caught:

@@ -43,6 +43,8 @@ def test_what_a_process_that_was_killed_meanwhile_left_is_no_run_and_goes(tmp_pa
     for name in (".a.b3_x5y6z", ".a.b.b3_x5y6z"):  # of runs a and a.b
         (tmp_path / name).mkdir()
         (tmp_path / name / "recipe.yaml").write_text("seed: 1\n")
+        for path in (tmp_path / name / "recipe.yaml", tmp_path / name):
+            os.utime(path, (1_000_000, 1_000_000))
     assert runs.list_runs(tmp_path) == []
     make(tmp_path, "a", finished=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a.b.b3_x5y6z", "a"]
@@ -71,18 +73,60 @@ def test_a_lock_ends_with_its_process_and_not_with_its_workers(tmp_path: Path) -
 def test_a_used_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(RunError, match="in use"):
+    with pytest.raises(RunError, match="is there already, and it is no run") as caught:
         runs.create(tmp_path, "mine", recipe="", environment={})
+    assert caught.value.hint == "choose another --run-name"
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
 def test_a_used_name_is_gone_on_with_only_where_the_run_is_not_finished(tmp_path: Path) -> None:
     make(tmp_path, "half", finished=False)
     make(tmp_path, "whole", finished=True)
-    for name, hint in {"half": "--resume half", "whole": "it is finished: choose another"}.items():
-        with pytest.raises(RunError) as caught:
+    for name, state, hint in (
+        (
+            "half",
+            "is not finished",
+            f"llmctl pretrain --resume {tmp_path / 'half'}, or choose another --run-name",
+        ),
+        ("whole", "is finished", "choose another --run-name"),
+    ):
+        with pytest.raises(RunError, match=f"run directory in use: .* {state}") as caught:
             runs.check_new(tmp_path, name)
-        assert hint in str(caught.value.hint)
+        assert caught.value.hint == hint
+    with (
+        runs.locked(runs.RunDir(tmp_path / "half")),
+        pytest.raises(RunError, match="is being trained") as caught,
+    ):
+        runs.check_new(tmp_path, "half")
+    assert caught.value.hint == "wait until that has ended, or choose another --run-name"
+
+
+def test_a_run_without_its_recipe_is_told_where_a_copy_is(tmp_path: Path) -> None:
+    run = make(tmp_path, "half", finished=False)
+    kept = run.checkpoints / "checkpoint-5" / "recipe.yaml"
+    kept.parent.mkdir(parents=True)
+    run.recipe.rename(kept)
+    for look in (runs.open_run, lambda name, root: runs.check_new(root, name)):
+        with pytest.raises(RunError, match=r"half has no recipe\.yaml") as caught:
+            look("half", tmp_path)
+        assert f"cp {kept} {run.recipe}" in str(caught.value.hint)
+    kept.unlink()
+    with pytest.raises(RunError) as caught:
+        runs.find("half", tmp_path)
+    assert caught.value.hint == "take it from a copy of the run"
+
+
+def test_what_else_a_name_could_mean_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = Path("runs")
+    make(root, "x", finished=True)
+    assert runs.also_there("x", root) is None
+    (tmp_path / "x").mkdir()
+    assert runs.also_there("x", root) == "./x"
+    make(tmp_path, "y", finished=True)
+    make(root, "y", finished=True)
+    assert runs.also_there("y", root) == "runs/y"
+    assert runs.also_there("y", Path(".")) is None
 
 
 def test_a_place_below_a_file_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from llmctl.errors import ConfigError
 from llmctl.runs import RunDir
 from llmctl.training import (
     LikeLengths,
+    Plan,
     StoppedError,
     batch_told,
     make_arguments,
@@ -153,6 +155,13 @@ def test_patience_without_validation_is_refused(run: RunDir) -> None:
     config = settings()
     with pytest.raises(ConfigError, match="early_stopping_patience: there is no validation split"):
         make_arguments(config, run, plan_of(config, 8, patience=2), validated=False)
+
+
+def test_speed_counts_the_examples_that_the_last_step_of_an_epoch_has() -> None:
+    """Ten examples by four: 4, 4, 2, and again."""
+    plan = Plan(6, 3, "loss", False, "samples", 4, epoch_steps=3, last_amount=2)
+    assert [plan.amount_at(step) for step in range(1, 7)] == [4, 4, 2, 4, 4, 2]
+    assert [replace(plan, last_amount=None).amount_at(step) for step in (3, 6)] == [4, 4]
 
 
 def test_every_event_is_recorded_and_told(run: RunDir) -> None:

@@ -49,7 +49,7 @@ def run_command(arguments: list[str]) -> int:
     import os
     import signal
 
-    from llmctl.errors import LlmctlError, Terminated, is_panic
+    from llmctl.errors import MORE_THREADS, LlmctlError, Terminated, is_panic, lacks_threads
 
     _settle_environment()
     try:
@@ -72,6 +72,9 @@ def run_command(arguments: list[str]) -> int:
     except BaseException as error:
         if os.environ.get("LLMCTL_DEBUG") or not (isinstance(error, Exception) or is_panic(error)):
             raise
+        if lacks_threads(error):
+            _tell(error, "the system starts no more threads for this user", MORE_THREADS)
+            return 1
         _tell(
             error,
             f"{type(error).__name__}: {error}",

@@ -42,7 +42,7 @@ def _verify(config: RunsVerifyConfig, console: "Console") -> None:
 
 
 def _as_text(found: audit.Audit) -> str:
-    state = "finished" if found.finished else "not finished: only its checkpoints can be verified"
+    state = "finished" if found.finished else "not finished: held to what its checkpoints recorded"
     lines = [f"{found.run} ({state})"]
     lines += [f"  {name}: {source}" for name, source in found.sources().items()]
     for part in found.parts:

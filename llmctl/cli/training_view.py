@@ -48,7 +48,7 @@ def plain(total_steps: int, done: int, say: Callable[[str], None]) -> Iterator[T
 
 
 @contextmanager
-def live(total_steps: int, done: int, before: Iterable[Mapping[str, Any]]) -> Iterator[Tell]:
+def live(total_steps: int, done: int, before: Iterable[Mapping[str, Any]] = ()) -> Iterator[Tell]:
     """A panel with progress, loss, speed, time left and the curve of the loss, from its begin in an earlier session on.
 
     Args:
@@ -59,7 +59,8 @@ def live(total_steps: int, done: int, before: Iterable[Mapping[str, Any]]) -> It
 
     told = [event.get("loss") for event in before]
     losses = [loss for loss in told if isinstance(loss, float) and math.isfinite(loss)]
-    view = _Panel(total_steps, done, losses)
+    view = _Panel(total_steps, done)
+    view.losses += losses
     with Live(view, console=Console(stderr=True), refresh_per_second=4) as screen:
         yield view.tell
         screen.update(view, refresh=True)
@@ -68,7 +69,7 @@ def live(total_steps: int, done: int, before: Iterable[Mapping[str, Any]]) -> It
 class _Panel:
     """What the live view shows, drawn anew at each refresh."""
 
-    def __init__(self, total_steps: int, done: int, losses: list[float]) -> None:
+    def __init__(self, total_steps: int, done: int) -> None:
         self.total_steps = total_steps
         self.started = time.monotonic()
         self.step = done
@@ -76,7 +77,7 @@ class _Panel:
         self.evaluation = ""
         self.sample = ""
         self.skipped = ""
-        self.losses = losses
+        self.losses: list[float] = []
         self.recent: deque[tuple[float, int]] = deque(maxlen=20)
 
     def tell(self, event: Mapping[str, Any]) -> None:

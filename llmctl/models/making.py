@@ -80,4 +80,6 @@ def save(model: Any, tokenizer: Any, folder: Path, *, weights: dict[str, Any] | 
             adapters.complete(model, staging)
             tokenizer.save_pretrained(staging)
     except OSError as error:
-        raise ModelError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise ModelError(
+            f"cannot write {folder}: {error.strerror or error}", hint=disk.remedy(error.errno)
+        ) from error

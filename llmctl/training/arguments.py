@@ -51,8 +51,8 @@ def make_arguments(
         model: whose layers ``--strategy fsdp`` shares out.
 
     Raises:
-        ConfigError: the library refuses a value, ``save_steps`` is no multiple of ``eval_steps``, nothing is
-            evaluated that could stop the training early, or warm-up and decay are longer than the run.
+        ConfigError: the library refuses a value, nothing is evaluated that could stop the training early, or warm-up
+            and decay are longer than the run.
     """
     given = {item.name: getattr(config, item.name) for item in fields(Training)}
     given = {name: value for name, value in given.items() if value is not None and name not in _OURS}
@@ -70,12 +70,6 @@ def make_arguments(
         raise ConfigError(
             "early_stopping_patience: there is no validation split to judge by",
             hint="leave it out, or --validation-data FILE",
-        )
-    if given["load_best_model_at_end"] and given["save_steps"] % given["eval_steps"]:
-        raise ConfigError(
-            f"save_steps {given['save_steps']} is no multiple of eval_steps {given['eval_steps']}, "
-            "so the best model could not be kept",
-            hint="make it one, or --no-load-best-model-at-end",
         )
     try:
         return TrainingArguments(

@@ -58,7 +58,7 @@ class Recorder(TrainerCallback):
         self.plan = plan
         self.began = began
         self.sample = sample
-        self._steps = 0
+        self._done = 0
         self._seconds = 0.0
         self._began = 0.0
         self._losses: deque[float] = deque(maxlen=_SPIKE_WINDOW)
@@ -71,7 +71,7 @@ class Recorder(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._seconds += time.perf_counter() - self._began
-        self._steps += 1
+        self._done += self.plan.amount_at(state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         event = self._event(state, logs)
@@ -79,9 +79,8 @@ class Recorder(TrainerCallback):
             if _is_spike(event["loss"], self._losses):
                 event["spike"] = True
             self._losses.append(event["loss"])
-            done = self._steps * self.plan.amount
-            event[f"{self.plan.rate}_per_second"] = round(done / max(self._seconds, 1e-9), 1)
-            self._steps, self._seconds = 0, 0.0
+            event[f"{self.plan.rate}_per_second"] = round(self._done / max(self._seconds, 1e-9), 1)
+            self._done, self._seconds = 0, 0.0
         if state.is_world_process_zero:
             self._record(event)
 

@@ -21,7 +21,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 
 from llmctl import disk, environment, manifest, runs
 from llmctl.config import Training
-from llmctl.errors import RunError
+from llmctl.errors import MORE_THREADS, RunError, lacks_threads
 from llmctl.progress import SILENT, Progress
 from llmctl.runs import RunDir
 
@@ -86,11 +86,11 @@ class Saves:
 
     Args:
         limit: how many checkpoints are kept, the best not counted where it is older; ``None``: all.
-        hint: what to type after a save that failed.
+        resume: what to type after a save that failed, once that is mended.
     """
 
-    def __init__(self, run: RunDir, *, limit: int | None, hint: str | None) -> None:
-        self.run, self.limit, self.hint = run, limit, hint
+    def __init__(self, run: RunDir, *, limit: int | None, resume: str | None) -> None:
+        self.run, self.limit, self.resume = run, limit, resume
         self._reader = ThreadPoolExecutor(1)
         self._read: Future[None] | None = None
 
@@ -153,21 +153,24 @@ class Saves:
         place = path_of(self.run, step)
         if found := manifest.damage(place, on_disk=True):
             _set_aside(place)
-            raise self.failed(step, OSError(f"read back from disk, {found[0]}"))
+            raise self.failed(step, OSError(errno.EIO, f"read back from disk, {found[0]}"))
         if self.limit is not None:
             _rotate(self.run, self.limit, best)
 
     def failed(self, step: int, error: Exception) -> CheckpointError:
         """What to raise for an error of the libraries while the checkpoint of ``step`` was written."""
+        number = error.errno if isinstance(error, OSError) else None
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0]
         with suppress(OSError):
             free = shutil.disk_usage(self.run.path).free
             if free < _NEXT_TO_NOTHING:  # torch tells it in words of its own
-                reason = os.strerror(errno.ENOSPC)
+                number, reason = errno.ENOSPC, os.strerror(errno.ENOSPC)
             reason += f" ({free / 1e6:,.1f} MB free)"
         before = self.run.all_checkpoints()
         last = f"the last good one is {before[0]}" if before else "there is none before it"
-        return CheckpointError(f"cannot save a checkpoint at step {step:,}: {reason}; {last}", hint=self.hint)
+        help_first = MORE_THREADS if lacks_threads(error) else disk.remedy(number)
+        hint = help_first + (f", then: {self.resume}" if self.resume else "")
+        return CheckpointError(f"cannot save a checkpoint at step {step:,}: {reason}; {last}", hint=hint)
 
 
 def _metrics_on_disk(run: RunDir) -> int:

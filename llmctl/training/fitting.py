@@ -89,7 +89,7 @@ def fit(
             objective=objective,
             optim=config.optim,
             run=run,
-            resume_hint=f"make room, then: llmctl {command} --resume {run.path}",
+            resume=f"llmctl {command} --resume {run.path}",
             finite=finite,
             stopped=stop.asked,
             progress=progress,

@@ -23,6 +23,7 @@ class Plan:
         greater_is_better: whether a higher one is.
         rate: what speed is measured in: ``tokens`` or ``samples``.
         amount: so many of them a step, on all processes.
+        last_amount: so many at the last step of an epoch, which may have fewer; ``None``: as any other.
         epoch_steps: optimiser steps of one pass over the examples; of a stream 0.
         equal_shapes: whether all batches but the last have one shape.
         patience: stop after so many evaluations without a better score; ``None``: never.
@@ -37,6 +38,12 @@ class Plan:
     epoch_steps: int = 0
     equal_shapes: bool = False
     patience: int | None = None
+    last_amount: int | None = None
+
+    def amount_at(self, step: int) -> int:
+        """What step number ``step``, from 1 on, sees."""
+        ends_epoch = self.epoch_steps and step % self.epoch_steps == 0
+        return self.amount if self.last_amount is None or not ends_epoch else self.last_amount
 
 
 def total_steps(config: Training, num_examples: int) -> int:

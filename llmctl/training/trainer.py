@@ -47,7 +47,7 @@ class ObjectiveTrainer(Trainer):
 
     Args:
         run: where checkpoints are kept.
-        resume_hint: what to type to go on after a save that failed.
+        resume: what to type to go on after a save that failed.
         finite: what looks after losses and gradients; ``None``: nothing does.
         stopped: whether a signal asks to end; an evaluation is cut short then.
     """
@@ -61,7 +61,7 @@ class ObjectiveTrainer(Trainer):
         validation: Any,
         optim: str,
         run: RunDir,
-        resume_hint: str | None = None,
+        resume: str | None = None,
         finite: Finite | None = None,
         stopped: Callable[[], bool] = lambda: False,
         progress: Progress = SILENT,
@@ -80,7 +80,7 @@ class ObjectiveTrainer(Trainer):
         self.finite = finite
         self.progress = progress
         # Trainer's own rotation would go by time, and remove the last checkpoint before the run is finished.
-        self.saves = checkpoints.Saves(run, limit=self.args.save_total_limit, hint=resume_hint)
+        self.saves = checkpoints.Saves(run, limit=self.args.save_total_limit, resume=resume)
         self.args.save_total_limit = None
         self._evaluated = True  # no evaluation is left undone
         self._evaluating: Progress = UntilStopped(stopped)

@@ -1,9 +1,9 @@
-"""The optimiser and the schedule that a training is asked for: what they need, what they read, what follows."""
+"""The optimiser, schedule and saves that a training is asked for: what they need, what they read, what follows."""
 
 from importlib.util import find_spec
 from typing import Any
 
-from llmctl.config import PretrainConfig, Training
+from llmctl.config import FinetuneConfig, PretrainConfig, Training
 from llmctl.config.fields import Schedule
 from llmctl.errors import ConfigError
 
@@ -37,8 +37,8 @@ def rate_of(optim: str, adamw: float) -> float:
     return round(adamw * RATES.get(optim, 1.0), 9)
 
 
-def check(config: Training) -> None:
-    """Refuse an optimiser whose package is not installed, and options that the schedule would not look at.
+def check(config: PretrainConfig | FinetuneConfig) -> None:
+    """Refuse an optimiser whose package is not installed, options that the schedule would not look at, and bad saves.
 
     Raises:
         ConfigError: naming the option.
@@ -60,6 +60,26 @@ def check(config: Training) -> None:
             hint="leave --lr-scheduler-type out; --warmup-steps is obeyed",
         )
     _check_schedule(config, schedule)
+    if (
+        config.validation_data or config.validation_fraction
+    ):  # else only the data tells whether anything is judged
+        check_saves(config)
+
+
+def check_saves(config: Training) -> None:
+    """Refuse saves between evaluations, where there is something to judge by.
+
+    Raises:
+        ConfigError: naming both intervals.
+    """
+    if not (config.load_best_model_at_end and config.save_steps and config.eval_steps):
+        return
+    if config.save_steps % config.eval_steps:
+        raise ConfigError(
+            f"save_steps {config.save_steps} is no multiple of eval_steps {config.eval_steps}, "
+            "so the best model could not be kept",
+            hint="make it one, or --no-load-best-model-at-end",
+        )
 
 
 def _check_schedule(config: Any, schedule: str) -> None:

@@ -1,6 +1,6 @@
 """The story of ``llmctl runs verify``: whether the files of a run are as they were written."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,9 +8,11 @@ from typing import Any
 
 from llmctl import manifest, runs
 from llmctl.config import RunsVerifyConfig
-from llmctl.errors import RunError
+from llmctl.errors import LlmctlError, RunError
 from llmctl.progress import Progress, many
+from llmctl.recipe_file import read
 from llmctl.runs import RunDir
+from llmctl.workflows import resuming
 
 
 class DamagedError(RunError):
@@ -21,7 +23,7 @@ class DamagedError(RunError):
 
 @dataclass(frozen=True)
 class Part:
-    """What one manifest says: the run's own, or a checkpoint's.
+    """What one manifest says: the run's own, or a checkpoint's; of an unfinished run, what its checkpoints say of it.
 
     Attributes:
         name: ``run``, or where the checkpoint is in the run.
@@ -41,7 +43,8 @@ class Audit:
     """What was found out about a run.
 
     Attributes:
-        finished: whether the run has its own manifest; else only its checkpoints could be checked.
+        finished: whether the run came to its end; else it has no manifest of its own yet, and is held to what its
+            newest good checkpoint recorded.
         not_covered: files that no manifest names, so that nothing can be said of them: model card, scores, ...
         made_from: command, time, versions and fingerprints of the data, as ``environment.json`` has them.
     """
@@ -76,8 +79,11 @@ class Audit:
         places = [part.name for part in self.parts if part.damage]
         count = sum(len(part.damage) for part in self.parts)
         hint = "take the files from a copy of the run, or train it again"
-        if places != ["run"] and not self.finished:
-            hint = f"a damaged checkpoint is passed over: --resume {self.run}"
+        if self.finished and self.parts[0].damage == [manifest.MISSING]:
+            hint = f"take it from a copy of the run; its model can be judged without: llmctl eval {self.run}"
+        elif "run" not in places and not self.finished:
+            command = f"llmctl {self.made_from.get('command')} --resume {self.run}"
+            hint = f"a damaged checkpoint is passed over: {command}"
         raise DamagedError(
             f"{self.run} is not as it was written: {many(count, 'finding')} in {', '.join(places)}", hint=hint
         )
@@ -86,19 +92,24 @@ class Audit:
 def run(config: RunsVerifyConfig, *, progress: Progress) -> Audit:
     """Check every hash of a run's manifest and of its checkpoints' manifests; nothing is changed.
 
+    An unfinished run's own files are held to what its newest good checkpoint recorded of them.
+
     Raises:
         RunError: there is no such run, it is being trained, or it has nothing that could be verified yet.
     """
     run_dir = _run(config, progress)
-    finished = (run_dir.path / manifest.NAME).is_file()  # whatever has become of its model
+    # Whatever has become of its model, or of its manifest.
+    finished = (run_dir.path / manifest.NAME).is_file() or run_dir.finished
     # A training writes and removes checkpoints: nothing could be said of them.
     with nullcontext() if finished else runs.locked(run_dir):
         covered: set[Path] = set()
         parts = [_part(run_dir, folder, covered) for folder in _sealed(run_dir, finished)]
+        if not finished and (damage := _own_damage(run_dir, parts)):
+            parts = [_unsealed(run_dir, damage), *parts]
         if not parts:
             raise RunError(
                 f"{run_dir.path} has nothing to verify: neither {manifest.NAME} nor a checkpoint",
-                hint=f"finish it: llmctl {run_dir.command()} --resume {run_dir.path}",
+                hint=f"finish it: {run_dir.resume_command()}",
             )
         rest = sorted(path for path in run_dir.path.rglob("*") if path.is_file() and path not in covered)
     names = [path.relative_to(run_dir.path).as_posix() for path in rest]
@@ -141,6 +152,40 @@ def _part(run_dir: RunDir, folder: Path, covered: set[Path]) -> Part:
     covered |= named | inside
     name = "run" if own else folder.relative_to(run_dir.path).as_posix()
     return Part(name, len(files), sum(entry["bytes"] for entry in files.values()), damage)
+
+
+def _unsealed(run_dir: RunDir, damage: list[str]) -> Part:
+    own = (run_dir.recipe, run_dir.environment, run_dir.metrics, *run_dir.tokenizer.rglob("*"))
+    sizes = [path.stat().st_size for path in own if path.is_file()]
+    return Part("run", len(sizes), sum(sizes), damage)
+
+
+def _own_damage(run_dir: RunDir, parts: list[Part]) -> list[str]:
+    """What of an unfinished run's own files cannot be read, or is not as its newest good checkpoint recorded."""
+    found, of_recipe = _refused(run_dir.read_environment), _refused(lambda: read(run_dir.recipe, []))
+    good = next((run_dir.path / part.name for part in parts if not part.damage), None)
+    if good is None:
+        return found + of_recipe
+    said, copy = manifest.read(good), good / run_dir.recipe.name
+    if copy.is_file():
+        edited: dict[str, str] = {}
+        if not found + of_recipe:
+            of_recipe = _refused(lambda: edited.update(resuming.edited(run_dir, copy, said["step"])))
+        of_recipe += [f"{run_dir.recipe.name}: {told}" for told in edited.values()]
+        found += [f"{told} (a copy of it as it was: {copy})" for told in of_recipe]
+    for path, size in ((run_dir.metrics, said.get("metrics_bytes")), (run_dir.tokenizer, None)):
+        if path.stem in said and manifest.digest(path, size) != said[path.stem]:
+            what = "is not what it was" if path.exists() else "is missing, and was there"
+            found.append(f"{path.name} {what} when {good.name} was saved")
+    return found
+
+
+def _refused(look: Callable[[], object]) -> list[str]:
+    try:
+        look()
+    except LlmctlError as error:
+        return [error.message]
+    return []
 
 
 def _made_from(run_dir: RunDir) -> dict[str, Any]:

@@ -179,6 +179,7 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
             training.total_steps(config, num_examples),
             training.steps_an_epoch(config, num_examples),
         )
+        a_step = training.examples_a_step(config)
         return training.Plan(
             steps=steps,
             epoch_steps=epoch,
@@ -186,7 +187,8 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
             best=best,
             greater_is_better=greater_is_better(best),
             rate="samples",
-            amount=training.examples_a_step(config),
+            amount=a_step,
+            last_amount=num_examples - (epoch - 1) * a_step,
             patience=config.early_stopping_patience,
         )
 

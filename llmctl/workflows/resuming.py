@@ -1,12 +1,16 @@
 """Going on with a run: which one, with what changes, and what then cannot be exact."""
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from llmctl import disk, manifest, runs
 from llmctl.config import FinetuneConfig, Launch, PretrainConfig, RunPlace, Training
+from llmctl.data.mixture import ingredients
 from llmctl.environment import versions
 from llmctl.errors import ConfigError, DataError, LlmctlError, RunError
 from llmctl.progress import Progress
@@ -27,7 +31,8 @@ _SAFE = frozenset(
     )
 )
 _DATA = "data"
-_CHANGEABLE = frozenset(item.name for item in fields(Training)) | _SAFE | {_DATA, "validation_data"}
+_SOURCES = frozenset((_DATA, "validation_data"))
+_CHANGEABLE = frozenset(item.name for item in fields(Training)) | _SAFE | _SOURCES
 _PLACE = frozenset(item.name for kind in (RunPlace, Launch) for item in fields(kind)) - _SAFE
 _BATCH = frozenset(("per_device_train_batch_size", "gradient_accumulation_steps"))
 
@@ -83,7 +88,7 @@ def find(command: str, config: Any) -> RunDir | None:
     if run.command() != command:
         raise RunError(
             f"run {run.name} was made by llmctl {run.command()}",
-            hint=f"llmctl {run.command()} --resume {run.name}",
+            hint=run.resume_command(),
         )
     if run.finished:
         if config.resume == AUTO:
@@ -109,7 +114,7 @@ def take_up(command: str, config: ConfigT) -> tuple[ConfigT, Resumed | None]:
         return config, None
     recipe = resolve(type(config), run.recipe, {})
     changes = _changes(config, recipe)
-    _check(changes, config, run)
+    _check(changes, config, run, streaming=getattr(recipe, "streaming", False))
     now = {name: value for name, (_, value) in changes.items()}
     now |= {item.name: getattr(config, item.name) for item in fields(Launch)}
     again = replace(recipe, **now, runs_dir=config.runs_dir, resume=None, allow_changes=config.allow_changes)
@@ -133,18 +138,32 @@ def _together(config: Any) -> int:
     return int(config.per_device_train_batch_size * config.gradient_accumulation_steps)
 
 
+def _may_be_moved(name: str, then: Any, now: Any, *, streaming: bool) -> bool:
+    """Whether a source could be the same data in another place, which its fingerprint tells once it was read.
+
+    The fingerprint does not know in what shares sources are mixed; that of a stream knows names and sizes alone.
+    """
+    if name not in _SOURCES or streaming or not (then and now):
+        return False
+    return [part.weight for part in ingredients(then)] == [part.weight for part in ingredients(now)]
+
+
 def _allowed(config: Any) -> frozenset[str]:
     return frozenset(name.lstrip("-").replace("-", "_") for name in config.allow_changes)
 
 
-def _check(changes: Mapping[str, tuple[Any, Any]], config: Any, run: RunDir) -> None:
+def _check(changes: Mapping[str, tuple[Any, Any]], config: Any, run: RunDir, *, streaming: bool) -> None:
     allowed = _allowed(config)
     for name in sorted(allowed - _CHANGEABLE):
         hint = (
             suggestion(name, sorted(_CHANGEABLE)) or "it is given by the run; start a new one from its model"
         )
         raise ConfigError(f"--allow-changes {name}: that cannot change while a run goes on", hint=hint)
-    refused = [name for name in changes if name not in _SAFE and name not in allowed]
+    refused = [
+        name
+        for name, values in changes.items()
+        if name not in _SAFE | allowed and not _may_be_moved(name, *values, streaming=streaming)
+    ]
     if not refused:
         return
     told = "; ".join(f"{name} is {changes[name][0]} there, {changes[name][1]} here" for name in refused)
@@ -158,13 +177,27 @@ def _check(changes: Mapping[str, tuple[Any, Any]], config: Any, run: RunDir) -> 
     raise ConfigError(f"--resume {run.name} goes on with the run's own recipe: {told}", hint=hint)
 
 
-def check_data(
-    resumed: Resumed,
-    described: Mapping[str, Mapping[str, Any]],
-    allowed: tuple[str, ...],
-    progress: Progress,
-) -> None:
-    """Hold the data to that which the run began with; tell what is other where that is allowed.
+@contextmanager
+def told_where_from(run: RunDir) -> Iterator[None]:
+    """Have what cannot be found from here say where the run was trained: its recipe may name it by a path from there.
+
+    Raises:
+        ConfigError: what the block raises, so completed.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        place, here = run.read_environment().get("directory"), str(Path.cwd())
+        if isinstance(place, str) and place != here:
+            error.message += f"; run {run.name} was trained from {place}, this is {here}"
+            error.hint = (
+                shlex.join(["cd", place]) + f" && llmctl {run.command()} --resume {run.path.absolute()}"
+            )
+        raise
+
+
+def check_data(resumed: Resumed, described: Mapping[str, Mapping[str, Any]], progress: Progress) -> None:
+    """Hold the data to that which the run began with; tell what is other where that is allowed, and what is moved.
 
     Raises:
         DataError: it is another, and ``--allow-changes data`` was not said.
@@ -174,13 +207,17 @@ def check_data(
         then, now = before.get(name, {}), described.get(name, {})
         if then.get("fingerprint") != now.get("fingerprint"):
             what = f"{now.get('name', name)} is not what run {resumed.run.name} began with: {_difference(then, now)}"
-            if _DATA in allowed or _DATA in resumed.changes:
+            if resumed.allowed & (_SOURCES if name == "validation" else {_DATA}):
                 progress.note(what)
                 continue
             raise DataError(
                 what,
                 hint="put it back, or --allow-changes data: the run then goes on with what is there now",
             )
+    for name in sorted(_SOURCES & resumed.changes.keys() - resumed.allowed):
+        progress.note(
+            f"{name} {resumed.changes[name][1]} has the content that run {resumed.run.name} began with"
+        )
 
 
 def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -230,6 +267,7 @@ def go_on_from(resumed: Resumed, checkpoint: Any, world_size: int, progress: Pro
     for name, (then, now) in told.items():
         progress.note(f"changed from step {step:,} on: {name} {then} -> {now}")
     environment = resumed.run.read_environment()
+    environment["directory"] = str(Path.cwd())  # where all that the recipe now names was found
     environment["changes"] = [*environment.get("changes", []), {"step": step, **told}]
     disk.write_file(resumed.run.environment, json.dumps(environment, indent=2) + "\n")
 
@@ -250,19 +288,42 @@ def _check_unchanged(resumed: Resumed, checkpoint: Any) -> None:
             f"{run.tokenizer} is not what it was when {checkpoint.path.name} was saved",
             hint="put it back; with another tokenizer it would be another training",
         )
+    for name, told in edited(run, checkpoint.recipe, checkpoint.step).items():
+        if name not in resumed.allowed:
+            raise ConfigError(
+                f"{run.recipe}: {told}",
+                hint=f"put it back, or --allow-changes {name}: it then holds from here on",
+            )
+
+
+def edited(run: RunDir, recipe: Path, step: int) -> dict[str, str]:
+    """What the run's recipe says otherwise than its copy in a checkpoint, unless it was changed with leave since.
+
+    Args:
+        recipe: the copy.
+        step: of that checkpoint.
+
+    Returns:
+        setting -> its values now and then, as a message has them.
+
+    Raises:
+        ConfigError: one of the recipes cannot be read.
+        RunError: ``environment.json`` cannot be read.
+    """
     kind: Any = FinetuneConfig if run.command() == "finetune" else PretrainConfig
-    then: Any = resolve(kind, checkpoint.recipe, {})
+    then: Any = resolve(kind, recipe, {})
     now: Any = resolve(kind, run.recipe, {})
-    known = _SAFE | _PLACE | resumed.allowed
+    with_leave = [change for change in run.read_environment().get("changes", ()) if change["step"] >= step]
+    known = _SAFE.union(_PLACE, *with_leave)
     if now.auto_batch_size or now.global_batch_size:
         known |= _BATCH
-    for item in fields(now):
-        before, after = getattr(then, item.name), getattr(now, item.name)
-        if item.name not in known and before != after:
-            raise ConfigError(
-                f"{run.recipe}: {item.name} is {after}, {checkpoint.path.name} was made with {before}",
-                hint=f"put it back, or --allow-changes {item.name}: it then holds from here on",
-            )
+    found = {}
+    for name in (item.name for item in fields(now) if item.name not in known):
+        before, after = getattr(then, name), getattr(now, name)
+        streaming = getattr(now, "streaming", False)
+        if before != after and not _may_be_moved(name, before, after, streaming=streaming):
+            found[name] = f"{name} is {after}, {recipe.parent.name} was made with {before}"
+    return found
 
 
 def _warn_inexact(checkpoint: Any, world_size: int, progress: Progress) -> None:

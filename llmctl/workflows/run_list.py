@@ -18,7 +18,8 @@ class Listed:
     """One run.
 
     Attributes:
-        state: ``finished``, ``unfinished``, or ``damaged`` where its records cannot be read.
+        state: ``finished``, ``running`` (a process trains it now), ``unfinished``, or ``damaged`` where its records
+            cannot be read.
         created: when, by ISO 8601.
         step: of the last event.
         metric, score: the best validation score of all steps; ``None``: it was never validated.
@@ -55,12 +56,18 @@ def _listed(run_dir: RunDir) -> Listed:
     return Listed(
         name=run_dir.name,
         command=str(environment.get("command", "")),
-        state="finished" if run_dir.finished else "unfinished",
+        state=_state(run_dir),
         created=str(environment.get("created", "")),
         step=step,
         metric=None if best is None else metric,
         score=best,
     )
+
+
+def _state(run_dir: RunDir) -> str:
+    if run_dir.finished:
+        return "finished"
+    return "running" if run_dir.in_training else "unfinished"
 
 
 def _metric(run_dir: RunDir) -> str:

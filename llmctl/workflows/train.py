@@ -139,8 +139,12 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
     """
     from importlib.util import find_spec
 
-    if resuming.find(stage.command, config):
-        asked_optimiser.check(resuming.take_up(stage.command, config)[0])
+    if run_dir := resuming.find(stage.command, config):
+        runs.check_idle(run_dir)
+        config = resuming.take_up(stage.command, config)[0]
+        asked_optimiser.check(config)
+        with resuming.told_where_from(run_dir):
+            stage.check_data(config)
         return
     stage.check_data(config)
     asked_processes.check(config)
@@ -196,7 +200,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
         config, splits = ranks.first_then_others(lambda: load(stage, config, progress))
         described = {name: split.describe() for name, split in splits.items()}
         if resumed:
-            resuming.check_data(resumed, described, config.allow_changes, progress)
+            resuming.check_data(resumed, described, progress)
         from llmctl import training  # noqa: F401  # seconds, in which an interruption should find no run yet
 
         run_dir = resumed.run if resumed else ranks.share(lambda: _create_run(stage, config, described))
@@ -299,6 +303,8 @@ def _prepare(
         )
     config = training.for_this_machine(config, ready.plan)
     progress.note(f"hardware: {training.describe(config)}")
+    if ready.validation is not None:
+        asked_optimiser.check_saves(config)
     training.make_arguments(config, run_dir, ready.plan, validated=ready.validation is not None)
     training.check_space(config, run_dir, ready.model, progress)
     if ranks.is_first():  # only now: a run that cannot go on with what is asked for keeps its recipe

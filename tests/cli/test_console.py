@@ -11,6 +11,7 @@ from llmctl.cli import training_view
 from llmctl.cli.console import Console, fitted, is_coloured, sanitise, table
 from llmctl.cli.options import data_flags
 from llmctl.config import TextData
+from llmctl.runs import RunDir
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -45,14 +46,14 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
     assert not is_coloured(Terminal())
 
 
-def test_a_dumb_terminal_gets_lines_without_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dumb_terminal_gets_lines_without_escapes(monkeypatch: pytest.MonkeyPatch, run: RunDir) -> None:
     monkeypatch.setenv("TERM", "dumb")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     console = Console()
     with console.bar("reading", 10, "documents") as advance:
         advance(10)
-    with console.training(2, 0) as tell:
+    with console.training(2, 0, run) as tell:
         for event in EVENTS:
             tell(event)
     console.warn("a warning")
@@ -207,6 +208,17 @@ def test_a_terminal_gets_a_live_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "2 of 2" in shown
     assert "loss 3.000" in shown
     assert "perplexity 12.18" in shown
+    assert "█▁" in shown
+
+
+def test_the_curve_of_a_resumed_run_begins_where_the_run_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    before = [{"step": 1, "loss": 9.0}, {"step": 2, "loss": float("nan")}, {"step": 3, "loss": "edited"}]
+    with training_view.live(6, 3, before) as tell:
+        tell({**EVENTS[1], "step": 4})
+    shown = ANSI.sub("", terminal.getvalue())
+    assert "9.00 -> 3.00" in shown
     assert "█▁" in shown
 
 

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from llmctl.runs import RunDir
+
 # A step without an end, none of it Python's.
 STEP = """
-import hashlib, signal
+import hashlib, signal, sys
+from pathlib import Path
 from llmctl.cli.console import Console
+from llmctl.runs import RunDir
 signal.signal(signal.SIGINT, lambda number, frame: None)
 signal.signal(signal.SIGTERM, lambda number, frame: None)
-with Console(quiet=True).training(10, 0):
+with Console(quiet=True).training(10, 0, RunDir(Path(sys.argv[1]))):
     print("stepping", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
@@ -28,9 +32,17 @@ with Console(quiet=True).training(10, 0):
         (signal.SIGTERM, "stopping after this step; Ctrl-C stops at once\n"),
     ],
 )
-def test_the_first_is_answered_and_the_second_obeyed_within_a_step(first: int, told: str) -> None:
+@pytest.mark.parametrize("saved", [False, True])
+def test_the_first_is_answered_and_the_second_obeyed_within_a_step(
+    run: RunDir, first: int, told: str, saved: bool
+) -> None:
+    run.environment.write_text('{"command": "pretrain"}')
+    left = "no checkpoint was saved yet"
+    if saved:
+        (run.checkpoints / "checkpoint-5").mkdir(parents=True)
+        left = f"the last checkpoint is {run.checkpoints / 'checkpoint-5'}"
     process = subprocess.Popen(
-        [sys.executable, "-c", STEP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", STEP, str(run.path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout
     assert process.stderr
@@ -39,7 +51,9 @@ def test_the_first_is_answered_and_the_second_obeyed_within_a_step(first: int, t
     assert process.stderr.readline() == told
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20)[1] == "\nstopped at once, without saving\n"
+    assert process.communicate(timeout=20)[1] == (
+        f"\nstopped at once, without saving\n{left}\n hint: llmctl pretrain --resume {run.path}\n"
+    )
     assert process.returncode == 130
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmctl import __version__
-from llmctl.cli import COMMANDS
+from llmctl.cli import COMMANDS, main
 from llmctl.cli.options import flag_of, load_verb
 from tests.cli.conftest import Run, modules_after
 
@@ -138,6 +138,28 @@ def test_an_option_of_one_value_is_given_once(llmctl: Run, typed: str, told: str
     assert result.returncode == 2
     assert told in result.stderr
     assert ("glob" in result.stderr) == ("--data a" in typed)
+
+
+@pytest.mark.parametrize("library", ["python", "rust"])
+def test_a_system_that_starts_no_more_threads_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], library: str
+) -> None:
+    class PanicException(BaseException):
+        pass
+
+    def fail(arguments: list[str]) -> int:
+        if library == "rust":
+            raise PanicException(
+                "The global thread pool has not been initialized.: ThreadPoolBuildError { ... }"
+            )
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(main, "_dispatch", fail)
+    assert main.run_command(["pretrain"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "error: the system starts no more threads for this user\n hint: raise the limit (ulimit -u)"
+    )
 
 
 def test_pretraining_takes_several_sources(llmctl: Run, tmp_path: Path) -> None:

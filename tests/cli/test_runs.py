@@ -22,6 +22,14 @@ def test_verify_says_what_is_damaged_and_fails(llmctl: Run, tmp_path: Path) -> N
     assert "no run 'two'" in llmctl("runs", "verify", "two").stderr
 
 
+def test_a_name_that_could_be_two_things_is_told(llmctl: Run, tmp_path: Path) -> None:
+    make(tmp_path / "runs")
+    assert "is taken" not in llmctl("runs", "verify", "one").stderr
+    (tmp_path / "one").mkdir()
+    told = llmctl("runs", "verify", "one").stderr
+    assert told == "one: the run runs/one is taken; ./one is there, too (name it by that path)\n"
+
+
 def test_runs_are_listed(llmctl: Run, tmp_path: Path) -> None:
     assert llmctl("runs", "list").stdout == "no run in runs\n"
     make(tmp_path / "runs")

@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from llmctl import locks
 from llmctl.config import PretrainConfig
 from llmctl.data import builtin, encode
 from llmctl.data.blocks import Blocks, TokenizedDocuments, tokenize
@@ -251,18 +252,19 @@ def test_no_permission(tmp_path: Path) -> None:
     assert "LLMCTL_CACHE_DIR" in str(caught.value.hint)
 
 
-def test_old_litter_is_swept_and_young_is_not(tmp_path: Path) -> None:
-    for name, age in ((".old.1", 8), (".young.2", 0)):
+def test_litter_of_processes_that_are_gone_is_swept(tmp_path: Path) -> None:
+    """What is locked is being made; what is young may be about to be locked."""
+    for name, age in ((".gone.1", 1), (".young.2", 0), (".living.3", 30)):
         staged = tmp_path / "tokens" / name
         staged.mkdir(parents=True)
         (staged / "tokens.bin").write_bytes(b"x")
         for path in (staged / "tokens.bin", staged):
             stamp = path.stat().st_mtime - age * 24 * 3600
             os.utime(path, (stamp, stamp))
-    tokenize(documents_of([STORIES]), gpt2(), cache_dir=tmp_path, progress=SILENT)
-    left = {path.name for path in (tmp_path / "tokens").iterdir()}
-    assert ".young.2" in left
-    assert ".old.1" not in left
+    with locks.held(tmp_path / "tokens" / ".living.3"):
+        tokenize(documents_of([STORIES]), gpt2(), cache_dir=tmp_path, progress=SILENT)
+    left = {path.name for path in (tmp_path / "tokens").glob(".*")}
+    assert left == {".young.2", ".living.3"}
 
 
 def tokens_of(saved: str, cache: Path) -> list[int]:

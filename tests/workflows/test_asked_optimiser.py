@@ -76,6 +76,19 @@ def test_an_optimiser_whose_package_is_missing_is_refused(
     asked_optimiser.check(FinetuneConfig(optim=optim))
 
 
+def test_saves_between_evaluations_are_refused_before_any_work() -> None:
+    asked = {"save_steps": 7, "eval_steps": 5}
+    for config in (
+        PretrainConfig(**asked),
+        PretrainConfig(**asked, validation_fraction=0.0, validation_data="x"),
+    ):
+        with pytest.raises(ConfigError, match="save_steps 7 is no multiple of eval_steps 5"):
+            asked_optimiser.check(config)
+    # Where nothing may be judged, only the data can tell; and the last model needs no evaluation.
+    asked_optimiser.check(PretrainConfig(**asked, validation_fraction=0.0))
+    asked_optimiser.check(PretrainConfig(**asked, load_best_model_at_end=False))
+
+
 def test_what_needs_a_gpu_is_refused_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="--optim lion_32bit needs a GPU, and there is none"):

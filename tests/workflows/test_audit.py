@@ -1,8 +1,11 @@
 """Runs verified and listed."""
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +102,73 @@ def test_of_an_unfinished_run_the_checkpoints_are_verified(tmp_path: Path) -> No
     (run.checkpoints / "checkpoint-10" / "optimizer.pt").unlink()
     with pytest.raises(audit.DamagedError) as caught:
         verify(run).check()
-    assert "passed over" in str(caught.value.hint)
+    assert caught.value.hint == f"a damaged checkpoint is passed over: llmctl pretrain --resume {run.path}"
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda run: run.environment.write_text('{"x'), "environment.json is damaged"),
+        (lambda run: run.environment.unlink(), "environment.json: No such file"),
+        (lambda run: run.recipe.write_text("seed: '"), "recipe.yaml:1: not valid YAML"),
+        (
+            lambda run: run.recipe.write_text("seed: 2\n"),
+            "recipe.yaml: seed is 2, checkpoint-10 was made with 1",
+        ),
+        (lambda run: run.recipe.write_text("sead: 1\n"), "recipe.yaml:1: unknown key 'sead'"),
+        (
+            lambda run: os.truncate(run.metrics, 9),
+            "metrics.jsonl is not what it was when checkpoint-10 was saved",
+        ),
+        (lambda run: shutil.rmtree(run.tokenizer), "tokenizer is missing, and was there when checkpoint-10"),
+        (lambda run: (run.tokenizer / "a").write_text(""), "tokenizer is not what it was when checkpoint-10"),
+    ],
+)
+def test_an_unfinished_run_is_held_to_what_its_newest_good_checkpoint_recorded(
+    tmp_path: Path, damage: Callable[[runs.RunDir], object], told: str
+) -> None:
+    run = make(tmp_path, finished=False)
+    run.tokenizer.mkdir()
+    (run.tokenizer / "config.json").write_text("{}")
+    newest = run.checkpoints / "checkpoint-10"
+    (newest / "manifest.json").unlink()
+    (newest / "recipe.yaml").write_text("seed: 1\n")
+    recorded: dict[str, Any] = {
+        "metrics": manifest.digest(run.metrics),
+        "tokenizer": manifest.digest(run.tokenizer),
+    }
+    manifest.seal(newest, step=10, metrics_bytes=run.metrics.stat().st_size, **recorded)
+    with run.metrics.open("a") as file:
+        file.write('{"step": 11}\n')
+    assert verify(run).sound
+    damage(run)
+    found = verify(run)
+    assert told in found.parts[0].damage[0]
+    with pytest.raises(audit.DamagedError, match="1 finding in run"):
+        found.check()
+
+
+def test_a_setting_that_was_changed_with_leave_is_no_damage(tmp_path: Path) -> None:
+    run = make(tmp_path, finished=False)
+    newest = run.checkpoints / "checkpoint-10"
+    (newest / "manifest.json").unlink()
+    (newest / "recipe.yaml").write_text("seed: 1\nweight_decay: 0.5\n")
+    manifest.seal(newest, step=10)
+    assert "weight_decay is 0.1, checkpoint-10 was made with 0.5" in verify(run).parts[0].damage[0]
+    changes = [{"step": 10, "weight_decay": [0.5, 0.1]}]
+    run.environment.write_text(json.dumps({"command": "pretrain", "changes": changes}))
+    assert verify(run).sound
+
+
+def test_a_finished_run_that_lost_its_manifest_is_damaged(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    shutil.rmtree(run.checkpoints)
+    (run.path / "manifest.json").unlink()
+    found = verify(run)
+    assert (found.finished, found.parts[0].damage) == (True, ["manifest.json is missing"])
+    with pytest.raises(audit.DamagedError) as caught:
+        found.check()
+    assert f"llmctl eval {run.path}" in str(caught.value.hint)
 
 
 def test_nothing_is_said_of_a_run_that_is_being_trained(tmp_path: Path) -> None:
@@ -131,3 +200,6 @@ def test_runs_are_listed_with_their_best_score(tmp_path: Path) -> None:
     assert (found["whole"].state, found["whole"].metric, found["whole"].score) == ("finished", "loss", 1.0)
     assert (found["half"].state, found["half"].step) == ("unfinished", 3)
     assert found["broken"].state == "damaged"
+    with runs.locked(runs.RunDir(tmp_path / "half")):
+        found = {item.name: item for item in run_list.run(RunsListConfig(runs_dir=str(tmp_path)))}
+    assert (found["half"].state, found["whole"].state) == ("running", "finished")

@@ -267,8 +267,9 @@ def test_auto_needs_a_name(quick: Any) -> None:
 
 
 def test_a_run_that_another_process_trains_is_refused(cut: RunDir) -> None:
-    with runs.locked(cut), pytest.raises(RunError, match="is being trained by another process"):
-        pretrain.run(PretrainConfig(resume="cut"), progress=Watched())
+    with runs.locked(cut), pytest.raises(RunError, match="is being trained by another process") as caught:
+        pretrain.check(PretrainConfig(resume="cut"))  # before any work
+    assert "wait until that has ended" in str(caught.value.hint)
 
 
 def test_a_run_that_another_process_finished_meanwhile_is_left_alone(cut: RunDir) -> None:
@@ -328,6 +329,43 @@ def test_other_data_is_refused_and_taken_with_leave(places: Path, cut: RunDir) -
     assert cut.recipe.exists()
     pretrain.run(PretrainConfig(resume="cut", allow_changes=("data",)), progress=Watched())
     assert cut.finished
+
+
+def test_the_same_data_in_another_place_needs_no_leave(quick: Any, places: Path, cut: RunDir) -> None:
+    pretrain.run(quick(run_name="whole"), progress=Watched())
+    moved = places / "moved.txt"
+    (places / "stories.txt").rename(moved)
+    stopped = interrupted_at(8)
+    with pytest.raises(StoppedError):
+        pretrain.run(PretrainConfig(resume="cut", data=str(moved)), progress=stopped)
+    assert f"data {moved} has the content that run cut began with" in stopped.all()
+    pretrain.run(PretrainConfig(resume="cut"), progress=Watched())
+    assert outcome(cut) == outcome(run_of(places, "whole"))
+
+
+def test_other_data_in_another_place_is_refused(places: Path, cut: RunDir) -> None:
+    other = places / "other.txt"
+    other.write_text((places / "stories.txt").read_text() + "\n\nAnd one more.")
+    with pytest.raises(DataError, match="is not what run cut began with"):
+        pretrain.run(PretrainConfig(resume="cut", data=str(other)), progress=Watched())
+    with pytest.raises(
+        ConfigError, match=r"data is .*stories\.txt there"
+    ):  # shares are no part of a fingerprint
+        pretrain.check(PretrainConfig(resume="cut", data=f"{other}:0.5"))
+
+
+def test_what_is_not_found_from_here_is_told_with_the_place_it_was_trained_from(
+    quick: Any, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(places)
+    with pytest.raises(StoppedError):
+        pretrain.run(quick(run_name="cut", data="stories.txt"), progress=interrupted_at(6))
+    monkeypatch.chdir(places.parent)
+    with pytest.raises(
+        ConfigError, match=f"no such file: stories.txt; run cut was trained from {places}"
+    ) as caught:
+        pretrain.check(PretrainConfig(resume="cut"))
+    assert caught.value.hint == f"cd {places} && llmctl pretrain --resume {run_of(places, 'cut').path}"
 
 
 # With smaller batches
