@@ -29,7 +29,9 @@ from llmctl.errors import RunError
 from llmctl.recipe import suggestion
 
 _OTHER_PLACE = "choose another place: --runs-dir, or LLMCTL_RUNS_DIR"
-_NO_ENVIRONMENT = "take it from a copy of the run; without it the run cannot go on, --recipe with its recipe.yaml begins it anew"
+_NO_ENVIRONMENT = (
+    "take it from a copy of the run; without it nothing goes on: --recipe with its recipe.yaml begins anew"
+)
 CHECKPOINT = "checkpoint-"
 """What the folder of a checkpoint is called, before its step."""
 _SUFFIX = 8  # letters that tempfile adds to a name

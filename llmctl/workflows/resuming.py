@@ -188,12 +188,12 @@ def told_where_from(run: RunDir) -> Iterator[None]:
         yield
     except ConfigError as error:
         place, here = run.read_environment().get("directory"), str(Path.cwd())
-        if isinstance(place, str) and place != here:
-            error.message += f"; run {run.name} was trained from {place}, this is {here}"
-            error.hint = (
-                shlex.join(["cd", place]) + f" && llmctl {run.command()} --resume {run.path.absolute()}"
-            )
-        raise
+        if not isinstance(place, str) or place == here:
+            raise
+        raise ConfigError(
+            f"{error.message}; run {run.name} was trained from {place}, this is {here}",
+            hint=shlex.join(["cd", place]) + f" && llmctl {run.command()} --resume {run.path.absolute()}",
+        ) from error
 
 
 def check_data(resumed: Resumed, described: Mapping[str, Mapping[str, Any]], progress: Progress) -> None:
