@@ -12,7 +12,7 @@ from llmctl.progress import Progress
 from llmctl.runs import RunDir
 from llmctl.workflows import train
 from llmctl.workflows.rate_picture import draw
-from llmctl.workflows.train import ConfigT, Stage
+from llmctl.workflows.stage import ConfigT, Stage
 
 FOLDER = "learning-rates"  # below that of the runs
 

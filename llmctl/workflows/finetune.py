@@ -16,7 +16,7 @@ from llmctl.runs import RunDir
 from llmctl.tasks import KINDS, best_metric_of, defaults_of, find_task, metrics_of
 from llmctl.workflows import asked_model, planning, train
 from llmctl.workflows.asked import check_asked, check_best, check_lengths, judged_as_asked, settled, task_of
-from llmctl.workflows.train import Kept, Prepared, Stage, Trained
+from llmctl.workflows.stage import Kept, Prepared, Stage, Trained
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples

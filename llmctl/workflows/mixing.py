@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from llmctl.data.blocks import TokenizedDocuments
     from llmctl.data.documents import Documents
     from llmctl.objectives.text import TextObjective
-    from llmctl.workflows.train import Prepared
+    from llmctl.workflows.stage import Prepared
 
 
 @dataclass(frozen=True)

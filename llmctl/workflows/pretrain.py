@@ -25,7 +25,7 @@ from llmctl.workflows import (
     vocabulary,
 )
 from llmctl.workflows.card import text_card
-from llmctl.workflows.train import Kept, Prepared, Stage, Trained
+from llmctl.workflows.stage import Kept, Prepared, Stage, Trained
 
 if TYPE_CHECKING:
     from llmctl.data.load import Documents

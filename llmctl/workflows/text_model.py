@@ -7,7 +7,7 @@ from llmctl.config import PretrainConfig
 from llmctl.progress import Progress
 from llmctl.purposes import MODEL_CLASSES, READS_BACKWARDS
 from llmctl.workflows import train, vocabulary
-from llmctl.workflows.train import Prepared, Trained
+from llmctl.workflows.stage import Prepared, Trained
 
 if TYPE_CHECKING:
     from llmctl.objectives.text import TextObjective

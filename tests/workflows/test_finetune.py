@@ -24,7 +24,7 @@ from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.recipe import resolve
 from llmctl.training import StoppedError
 from llmctl.workflows import finetune
-from llmctl.workflows.train import Kept
+from llmctl.workflows.stage import Kept
 from tests.tiny import bert
 from tests.verdicts import lines_of, verdicts, write_csv
 from tests.workflows.conftest import Watched
