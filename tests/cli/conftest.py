@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.soak.conftest import forks
+from tests.soak.forks import Forks
+
+__all__ = ["forks"]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("torch", "transformers", "datasets", "numpy", "pandas", "pyarrow", "accelerate", "evaluate")
 
@@ -59,3 +63,20 @@ def llmctl(tmp_path: Path) -> Run:
         )
 
     return run
+
+
+def in_forks(forks: Forks, folder: Path) -> Run:
+    """Run ``llmctl ARGUMENTS`` in ``folder``, in a process that has the libraries: they take four seconds to import."""
+
+    def run(*arguments: str, input: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        environment = {"LLMCTL_CACHE_DIR": str(folder / "cache"), **env}
+        ended = forks.run(*arguments, environment=environment, folder=folder, input=input, after=120)
+        return subprocess.CompletedProcess(arguments, ended.code, ended.stdout, ended.stderr)
+
+    return run
+
+
+@pytest.fixture
+def forked(forks: Forks, tmp_path: Path) -> Run:
+    """As ``llmctl``, but quick: for tests of what a command does, not of what comes with a process of its own."""
+    return in_forks(forks, tmp_path)

@@ -10,7 +10,7 @@ from tests.verdicts import lines_of, save_base_model, write_reviews
 
 
 @pytest.mark.slow
-def test_from_examples_to_answers(llmctl: Run, tmp_path: Path) -> None:
+def test_from_examples_to_answers(llmctl: Run, forked: Run, tmp_path: Path) -> None:
     save_base_model(tmp_path / "tiny")
     write_reviews(tmp_path / "reviews")
     one_thread = {"OMP_NUM_THREADS": "1"}  # so small a model is slower with two
@@ -28,14 +28,14 @@ def test_from_examples_to_answers(llmctl: Run, tmp_path: Path) -> None:
         assert noise not in trained.stderr
     assert "llmctl eval runs/one" in trained.stderr
 
-    judged = llmctl("eval", "--json", **one_thread)
+    judged = forked("eval", "--json", **one_thread)
     assert judged.returncode == 0, judged.stderr
     scores = json.loads(judged.stdout)
     assert scores == json.loads((tmp_path / "runs/one/eval/validation.json").read_text())
     assert scores["accuracy"]["value"] > 0.9
     assert f"{scores['accuracy']['value']:.4f}" in trained.stdout
 
-    answer = llmctl("predict", "the plot was very fine", **one_thread)
+    answer = forked("predict", "the plot was very fine", **one_thread)
     assert answer.returncode == 0, answer.stderr
     rows = [line.split() for line in answer.stdout.splitlines()]
     assert [row[0] for row in rows if row[0] in ("neg", "pos")] == ["pos", "neg"], "the likelier first"
@@ -46,7 +46,7 @@ def test_from_examples_to_answers(llmctl: Run, tmp_path: Path) -> None:
     assert many.stderr == ""
 
     (tmp_path / "in.jsonl").write_text(many.stdout)
-    written = llmctl(
+    written = forked(
         "predict", "--input-file", "in.jsonl", "--output-file", "out.jsonl", "--model", "one", **one_thread
     )
     assert written.stdout == ""
@@ -54,10 +54,10 @@ def test_from_examples_to_answers(llmctl: Run, tmp_path: Path) -> None:
     assert lines_of(tmp_path / "out.jsonl") == [{**lines[0], "line": 1}, {**lines[1], "line": 2}]
 
 
-def test_bad_data_gets_one_message_and_leaves_no_run(llmctl: Run, tmp_path: Path) -> None:
+def test_bad_data_gets_one_message_and_leaves_no_run(forked: Run, tmp_path: Path) -> None:
     save_base_model(tmp_path / "tiny")
     (tmp_path / "gap.csv").write_text("text,label\ngood,pos\nbad,neg\ndull,\n" + "good,pos\n" * 20)
-    result = llmctl("finetune", "--task", "classification", "--data", "gap.csv", "--model", "./tiny")
+    result = forked("finetune", "--task", "classification", "--data", "gap.csv", "--model", "./tiny")
     assert result.returncode == 1
     assert "gap.csv: 1 row has no label (first: gap.csv:4)" in result.stderr
     assert "hint:" in result.stderr

@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from llmctl.data.builtin import stories
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, in_forks
 from tests.loopback_hub import EXPIRED_TOKEN, LoopbackHub
+from tests.soak.forks import Forks
 from tests.verdicts import verdicts
 
 CARD = """---
@@ -89,6 +91,14 @@ def model_hub(data_hub: LoopbackHub) -> LoopbackHub:
     return data_hub
 
 
+@pytest.fixture
+def at_hub(data_hub: LoopbackHub, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Run]:
+    """As ``forked``, from a process that knows ``data_hub`` and has nothing in its cache."""
+    served = Forks(tmp_path_factory.mktemp("forks"), environment=data_hub.environment(tmp_path / "hf"))
+    yield in_forks(served, tmp_path)
+    served.close()
+
+
 def refused(run: Run, *arguments: str, code: int, message: str, hint: str, **env: str) -> None:
     """Run and expect two lines, and nothing on standard output."""
     found = run(*arguments, **env)
@@ -102,11 +112,8 @@ def refused(run: Run, *arguments: str, code: int, message: str, hint: str, **env
 
 
 @pytest.mark.slow
-def test_a_data_set_is_learnt_from_and_kept(llmctl: Run, data_hub: LoopbackHub, tmp_path: Path) -> None:
-    env = data_hub.environment(tmp_path / "hf")
-    trained = llmctl(
-        "pretrain", "--data", "acme/corpus:stories", *SMALL, "--run-name", "one", "--json", **env
-    )
+def test_a_data_set_is_learnt_from_and_kept(at_hub: Run, data_hub: LoopbackHub, tmp_path: Path) -> None:
+    trained = at_hub("pretrain", "--data", "acme/corpus:stories", *SMALL, "--run-name", "one", "--json")
     assert trained.returncode == 0, trained.stderr
     assert json.loads(trained.stdout)["steps"] == 2
     assert "acme/corpus:stories (train): 25 documents" in trained.stderr
@@ -115,7 +122,7 @@ def test_a_data_set_is_learnt_from_and_kept(llmctl: Run, data_hub: LoopbackHub, 
     assert not [asked for asked in data_hub.requests if "rhymes/train-" in asked], "not asked for"
 
     data_hub.stop()
-    judged = llmctl("eval", "one", "--json", **env)
+    judged = at_hub("eval", "one", "--json")
     assert judged.returncode == 0, judged.stderr
     scores = json.loads(judged.stdout)
     assert (scores["n"], scores["data"]) == (5, "acme/corpus:stories (validation)")
@@ -124,17 +131,17 @@ def test_a_data_set_is_learnt_from_and_kept(llmctl: Run, data_hub: LoopbackHub, 
     assert (cached in judged.stderr, cached in trained.stderr) == (True, False)
 
     refused(
-        *(llmctl, "pretrain", "--data", "acme/corpus:rhymes"), code=1, **env,
+        *(at_hub, "pretrain", "--data", "acme/corpus:rhymes"), code=1,
         message="offline and not in the cache: acme/corpus:rhymes",
         hint="the cache has acme/corpus:stories",
     )  # fmt: skip
     refused(
-        *(llmctl, "pretrain", "--data", "acme/corpus"), code=2, **env,
+        *(at_hub, "pretrain", "--data", "acme/corpus"), code=2,
         message="acme/corpus: has several subsets",
         hint="acme/corpus:stories, acme/corpus:rhymes",
     )  # fmt: skip
     refused(
-        *(llmctl, "pretrain", "--data", "acme/lines"), code=1, **env,
+        *(at_hub, "pretrain", "--data", "acme/lines"), code=1,
         message="offline and not in the cache: acme/lines",
         hint="builtin:stories",
     )  # fmt: skip
@@ -168,11 +175,10 @@ def test_a_data_set_that_cannot_be_had(
 
 @pytest.mark.slow
 def test_a_model_is_judged_and_writes_also_without_the_hub(
-    llmctl: Run, model_hub: LoopbackHub, tmp_path: Path
+    at_hub: Run, model_hub: LoopbackHub, tmp_path: Path
 ) -> None:
-    env = model_hub.environment(tmp_path / "hf")
     (tmp_path / "text.txt").write_text("A fox sat.\n\nA cat ran.\n")
-    judged = llmctl("eval", "acme/tiny", "--data", "text.txt", "--sample-by", "paragraph", "--json", **env)
+    judged = at_hub("eval", "acme/tiny", "--data", "text.txt", "--sample-by", "paragraph", "--json")
     assert judged.returncode == 0, judged.stderr
     scores = json.loads(judged.stdout)
     assert (scores["model"], scores["n"]) == ("acme/tiny", 2)
@@ -180,7 +186,7 @@ def test_a_model_is_judged_and_writes_also_without_the_hub(
 
     write = ("generate", "hi", "--model", "acme/tiny", "--temperature", "0", "--max-new-tokens", "4")
     began = time.monotonic()
-    first = llmctl(*write, **env)
+    first = at_hub(*write)
     online = time.monotonic() - began
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("hi")
@@ -189,14 +195,13 @@ def test_a_model_is_judged_and_writes_also_without_the_hub(
 
     model_hub.stop()
     began = time.monotonic()
-    again = llmctl(*write, **env)
+    again = at_hub(*write)
     assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
     assert time.monotonic() - began < 2 * online + 10, "it waits for a Hub that is not there"
 
 
 @pytest.mark.slow
-def test_a_model_that_cannot_be_had(llmctl: Run, model_hub: LoopbackHub, tmp_path: Path) -> None:
-    env = model_hub.environment(tmp_path / "hf")
+def test_a_model_that_cannot_be_had(at_hub: Run, model_hub: LoopbackHub, tmp_path: Path) -> None:
     for model, message, hint in [
         ("acme/none", "no such model on the Hub: acme/none", "HF_TOKEN"),
         ("acme/secret", "gated: acme/secret", f"{model_hub.url}/acme/secret, then set HF_TOKEN"),
@@ -207,10 +212,10 @@ def test_a_model_that_cannot_be_had(llmctl: Run, model_hub: LoopbackHub, tmp_pat
             "pickled weights (.bin) can run code",
         ),
     ]:
-        refused(llmctl, "generate", "hi", "--model", model, code=1, message=message, hint=hint, **env)
+        refused(at_hub, "generate", "hi", "--model", model, code=1, message=message, hint=hint)
     model_hub.stop()
     refused(
-        *(llmctl, "generate", "hi", "--model", "acme/tiny"), code=1, **env,
+        *(at_hub, "generate", "hi", "--model", "acme/tiny"), code=1,
         message="offline and not in the cache: acme/tiny", hint="builtin:smollm2",
     )  # fmt: skip
 

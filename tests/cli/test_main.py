@@ -162,14 +162,14 @@ def test_a_system_that_starts_no_more_threads_is_told(
     )
 
 
-def test_pretraining_takes_several_sources(llmctl: Run, tmp_path: Path) -> None:
+def test_pretraining_takes_several_sources(forked: Run, tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.txt").write_text("text")
     arguments = ["pretrain", "--data", "a.txt:0.7", "--data", "b.txt:0.3", "--dry-run"]
-    shown = json.loads(llmctl(*arguments, "--json").stdout)
+    shown = json.loads(forked(*arguments, "--json").stdout)
     assert shown["recipe"]["data"] == ["a.txt:0.7", "b.txt:0.3"]
-    assert "data: ['a.txt:0.7', 'b.txt:0.3']" in llmctl(*arguments).stdout
-    refused = llmctl("pretrain", "--data", "a.txt:0.7", "--data", "b.txt")
+    assert "data: ['a.txt:0.7', 'b.txt:0.3']" in forked(*arguments).stdout
+    refused = forked("pretrain", "--data", "a.txt:0.7", "--data", "b.txt")
     assert refused.returncode == 2
     assert "b.txt has no weight, but others have" in refused.stderr
 
@@ -182,17 +182,17 @@ def test_flags_and_recipe_are_judged_together(llmctl: Run, tmp_path: Path) -> No
     assert "--learning-rate should be above 0, found 0" in result.stderr
 
 
-def test_dry_run_prints_a_recipe_that_reads_back(llmctl: Run, tmp_path: Path) -> None:
-    first = llmctl("pretrain", "--dry-run", "--learning-rate", "1e-4", "--report-to", "none", "-q")
+def test_dry_run_prints_a_recipe_that_reads_back(forked: Run, tmp_path: Path) -> None:
+    first = forked("pretrain", "--dry-run", "--learning-rate", "1e-4", "--report-to", "none", "-q")
     assert first.returncode == 0, first.stderr
     assert "learning_rate: 0.0001" in first.stdout
     (tmp_path / "again.yaml").write_text(first.stdout)
-    assert llmctl("pretrain", "--dry-run", "--recipe", "again.yaml", "-q").stdout == first.stdout
+    assert forked("pretrain", "--dry-run", "--recipe", "again.yaml", "-q").stdout == first.stdout
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_dry_run_as_json_is_one_object(llmctl: Run) -> None:
-    result = llmctl("finetune", "--task", "sst2", "--dry-run", "--json")
+def test_a_dry_run_as_json_is_one_object(forked: Run) -> None:
+    result = forked("finetune", "--task", "sst2", "--dry-run", "--json")
     assert result.returncode == 0, result.stderr
     shown = json.loads(result.stdout)
     assert (shown["command"], shown["recipe"]["task"], shown["plan"]) == ("finetune", "sst2", {})
@@ -216,7 +216,7 @@ def test_what_a_plan_alone_reads_is_refused_elsewhere(llmctl: Run, arguments: li
 
 
 @pytest.mark.parametrize("strategy", ["fsdp", "deepspeed"])
-def test_what_this_machine_cannot_run_is_planned_all_the_same(llmctl: Run, strategy: str) -> None:
+def test_what_this_machine_cannot_run_is_planned_all_the_same(forked: Run, strategy: str) -> None:
     asked = (
         "pretrain",
         "--strategy",
@@ -228,29 +228,29 @@ def test_what_this_machine_cannot_run_is_planned_all_the_same(llmctl: Run, strat
         "--vocab-size",
         "300",
     )
-    plan = json.loads(llmctl(*asked, "--bf16", "--dry-run", "--json").stdout)["plan"]
+    plan = json.loads(forked(*asked, "--bf16", "--dry-run", "--json").stdout)["plan"]
     states = 4 if strategy == "fsdp" else 2
     assert plan["memory_of_a_rank"]["weights"] == -(-states * plan["parameters"] // 64)
-    refused = llmctl(*asked)
+    refused = forked(*asked)
     assert refused.returncode == 2
     assert f"--strategy {strategy}" in refused.stderr
 
 
-def test_a_plan_tells_the_time_on_devices_that_are_named(llmctl: Run) -> None:
+def test_a_plan_tells_the_time_on_devices_that_are_named(forked: Run) -> None:
     small = ("--block-size", "32", "--vocab-size", "300", "--max-steps", "3")
-    result = llmctl("pretrain", *small, "--num-processes", "2", "--peak-flops", "1G", "--dry-run", "--json")
+    result = forked("pretrain", *small, "--num-processes", "2", "--peak-flops", "1G", "--dry-run", "--json")
     plan = json.loads(result.stdout)["plan"]
     assert plan["seconds"] == pytest.approx(plan["flops"] / (2 * 1e9 * 0.4))
     assert "peak_flops" not in json.loads(result.stdout)["recipe"]
     assert "at 40% of 0.001 TFLOP/s" in result.stderr
 
 
-def test_a_dry_run_of_a_resumed_run_shows_its_recipe(llmctl: Run, tmp_path: Path) -> None:
+def test_a_dry_run_of_a_resumed_run_shows_its_recipe(forked: Run, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "cut"
     run.mkdir(parents=True)
     (run / "recipe.yaml").write_text("seed: 7\nlearning_rate: 0.5\n")
     (run / "environment.json").write_text('{"command": "pretrain"}')
-    result = llmctl("pretrain", "--resume", "cut", "--dry-run", "-q")
+    result = forked("pretrain", "--resume", "cut", "--dry-run", "-q")
     assert "seed: 7" in result.stdout
     assert "learning_rate: 0.5" in result.stdout
 

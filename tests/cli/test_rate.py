@@ -5,9 +5,9 @@ from pathlib import Path
 from tests.cli.conftest import Run
 
 
-def test_the_curve_is_printed_with_what_to_type_next(llmctl: Run, tmp_path: Path) -> None:
+def test_the_curve_is_printed_with_what_to_type_next(forked: Run, tmp_path: Path) -> None:
     shape = ("--hidden-size", "32", "--num-hidden-layers", "1", "--num-attention-heads", "2")
-    told = llmctl(
+    told = forked(
         *("pretrain", "--data", "builtin:stories:60", "--block-size", "64", "--vocab-size", "400", *shape),
         *("--per-device-train-batch-size", "4", "--find-learning-rate"),
         OMP_NUM_THREADS="1",

@@ -19,8 +19,8 @@ SMALL = ["--data", "builtin:stories:200", *SHAPE]
 
 
 @pytest.mark.slow
-def test_from_a_tokenizer_to_a_story(llmctl: Run, tmp_path: Path) -> None:
-    made = llmctl(
+def test_from_a_tokenizer_to_a_story(llmctl: Run, forked: Run, tmp_path: Path) -> None:
+    made = forked(
         "tokenizer",
         "train",
         "--data",
@@ -34,7 +34,7 @@ def test_from_a_tokenizer_to_a_story(llmctl: Run, tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["vocab_size"] == 400
 
-    shown = llmctl("tokenizer", "inspect", "tok", "--data", "builtin:stories:50", "--sample", "A [red] fox")
+    shown = forked("tokenizer", "inspect", "tok", "--data", "builtin:stories:50", "--sample", "A [red] fox")
     assert shown.returncode == 0, shown.stderr
     assert "tokens a word" in shown.stdout
     assert shown.stdout.splitlines()[-1].replace("|", "") == "A [red] fox"
@@ -49,7 +49,7 @@ def test_from_a_tokenizer_to_a_story(llmctl: Run, tmp_path: Path) -> None:
     assert "dropout 0" in trained.stderr
     assert "\x1b" not in trained.stderr
 
-    judged = llmctl("eval", "--json", "--stride", "64")
+    judged = forked("eval", "--json", "--stride", "64")
     assert judged.returncode == 0, judged.stderr
     scores = json.loads(judged.stdout)
     perplexity = scores["perplexity"]
@@ -58,7 +58,7 @@ def test_from_a_tokenizer_to_a_story(llmctl: Run, tmp_path: Path) -> None:
     assert (scores["n"], scores["split"]) == (10, "validation")
     assert json.loads((tmp_path / "runs/one/eval/validation.json").read_text()) == scores
 
-    first = llmctl("generate", "Once upon a time", "--seed", "3", "--max-new-tokens", "12")
+    first = forked("generate", "Once upon a time", "--seed", "3", "--max-new-tokens", "12")
     again = llmctl("generate", "Once upon a time", "--seed", "3", "--max-new-tokens", "12", "-q")
     assert first.returncode == 0, first.stderr
     assert first.stdout == again.stdout
@@ -67,7 +67,7 @@ def test_from_a_tokenizer_to_a_story(llmctl: Run, tmp_path: Path) -> None:
     assert again.stderr == ""
 
     (tmp_path / "prompts.txt").write_text("Once\n\nA cat sat\n")
-    batch = llmctl(
+    batch = forked(
         *("generate", "--input-file", "prompts.txt", "--output-file", "out.jsonl"),
         *("--temperature", "0", "--max-new-tokens", "5"),
     )
@@ -76,17 +76,17 @@ def test_from_a_tokenizer_to_a_story(llmctl: Run, tmp_path: Path) -> None:
     assert prompts == ["Once", "A cat sat"]
     assert (
         "output file exists"
-        in llmctl("generate", "--input-file", "prompts.txt", "--output-file", "out.jsonl").stderr
+        in forked("generate", "--input-file", "prompts.txt", "--output-file", "out.jsonl").stderr
     )
 
 
 @pytest.mark.slow
-def test_a_dry_run_counts_and_leaves_nothing(llmctl: Run, tmp_path: Path) -> None:
-    result = llmctl("pretrain", "--dry-run", "--architecture", "gpt2", "--model-size", "small")
+def test_a_dry_run_counts_and_leaves_nothing(forked: Run, tmp_path: Path) -> None:
+    result = forked("pretrain", "--dry-run", "--architecture", "gpt2", "--model-size", "small")
     assert result.returncode == 0, result.stderr
     assert "architecture: gpt2" in result.stdout
     assert "parameters with 4,096 tokens" in result.stderr
-    figures = json.loads(llmctl("pretrain", "--dry-run", "--json").stdout)["plan"]
+    figures = json.loads(forked("pretrain", "--dry-run", "--json").stdout)["plan"]
     assert figures["memory_of_a_rank"]["weights"] == 4 * figures["parameters"]
     assert figures["tokens_a_step"] == 6 * 384
     assert not (tmp_path / "runs").exists()
@@ -145,16 +145,14 @@ def test_bad_files_get_one_message(llmctl: Run, tmp_path: Path) -> None:
 
 @pytest.mark.realdata
 @pytest.mark.slow
-def test_real_text_is_learnt_from_and_judged(llmctl: Run, tmp_path: Path, real_data: Path) -> None:
+def test_real_text_is_learnt_from_and_judged(forked: Run, tmp_path: Path, real_data: Path) -> None:
     plays, articles = (
         str(real_data / "text" / name) for name in ("tinyshakespeare.txt", "wikitext-2.valid.txt")
     )
-    trained = llmctl(
-        "pretrain", *SHAPE, "--data", plays, "--max-steps", "30", "--run-name", "plays", timeout=180
-    )
+    trained = forked("pretrain", *SHAPE, "--data", plays, "--max-steps", "30", "--run-name", "plays")
     assert trained.returncode == 0, trained.stderr
     assert "held out the last" in trained.stderr
-    judged = llmctl(
+    judged = forked(
         *("eval", "plays", "--data", articles, "--sample-by", "line", "--max-documents", "100", "--json")
     )
     assert judged.returncode == 0, judged.stderr

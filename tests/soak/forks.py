@@ -43,9 +43,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: exit code (negative: the signal), stderr, seconds of life and after the signal."""
+    """How a process ended: exit code (negative: the signal), what it said, seconds of life and after the signal."""
 
     code: int
+    stdout: str
     stderr: str
     seconds: float
     after_signal: float
@@ -57,12 +58,16 @@ class Forks:
     Args:
         place: for its files.
         preloaded: a library that its calls go through.
+        environment: what differs from this process's; what is read on import is only so changed.
     """
 
-    def __init__(self, place: Path, preloaded: Path | None = None) -> None:
-        self.errors = place / "stderr.txt"
+    def __init__(
+        self, place: Path, preloaded: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._streams = [place / name for name in ("stdin.txt", "stdout.txt", "stderr.txt")]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LLMCTL_")}
         kept |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HF_HOME": str(place / "hf")}
+        kept |= environment or {}
         if preloaded:
             kept["LD_PRELOAD"] = str(preloaded)
         self._process = subprocess.Popen(
@@ -78,15 +83,19 @@ class Forks:
         self,
         *arguments: str,
         environment: Mapping[str, str],
+        folder: Path = Path(),
+        input: str = "",
         fault: Fault | None = None,
         number: int = signal.SIGKILL,
         after: float = 600.0,
     ) -> Ended:
-        """Run ``llmctl ARGUMENTS``; the signal ``number`` is sent ``after`` so many seconds."""
+        """Run ``llmctl ARGUMENTS`` in ``folder``; the signal ``number`` is sent ``after`` so many seconds."""
+        self._streams[0].write_text(input, encoding="utf-8")
         order = {
             "arguments": arguments,
             "environment": environment,
-            "stderr": str(self.errors),
+            "folder": str(folder),
+            "streams": [str(path) for path in self._streams],
             "fault": asdict(fault) if fault else None,
         }
         assert self._process.stdin
@@ -103,8 +112,8 @@ class Forks:
                 code = self._answer(60.0)
         ended = time.monotonic()
         assert code is not None
-        text = self.errors.read_text(encoding="utf-8", errors="replace")
-        return Ended(int(code), text, ended - began, ended - sent)
+        said = [path.read_text(encoding="utf-8", errors="replace") for path in self._streams[1:]]
+        return Ended(int(code), *said, ended - began, ended - sent)
 
     def close(self) -> None:
         assert self._process.stdin
@@ -155,11 +164,10 @@ def _import_lazy_parts() -> None:
 
 def _be(order: dict[str, Any], shim: str) -> None:
     """Become ``llmctl``; does not return."""
-    errors = os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 0)
-    os.dup2(nowhere, 1)
-    os.dup2(errors, 2)
+    for number, path in enumerate(order["streams"]):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC if number else os.O_RDONLY), number)
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)  # the one there was has read ahead
+    os.chdir(order["folder"])
     os.environ |= order["environment"]
     sys.argv = ["llmctl", *order["arguments"]]
     if order["fault"]:
@@ -175,6 +183,7 @@ def _be(order: dict[str, Any], shim: str) -> None:
         import traceback
 
         traceback.print_exc()
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
