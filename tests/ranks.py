@@ -4,6 +4,7 @@
 list of command lines.
 """
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ def main() -> None:
     codes = []
     for arguments in json.loads(Path(sys.argv[1]).read_text()):
         codes.append(run_command(arguments))
+        gc.freeze()  # the libraries are no garbage
         if ranks.count() == 1 or codes[-1]:
             print(arguments[:1], codes[-1], file=sys.stderr, flush=True)
     sys.exit(any(codes))

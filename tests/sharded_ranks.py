@@ -6,6 +6,7 @@ is told here that its processes are those of GPUs: all that follows is its own c
 
 import copy
 import dataclasses
+import gc
 import json
 import os
 import sys
@@ -168,6 +169,7 @@ def compare(objective: str, architecture: str, place: Path) -> dict[str, Any]:
 
 
 def main(what: str, place: Path) -> None:
+    gc.freeze()  # the libraries are no garbage
     found: Any
     if what == "families":
         with as_on_gpus():

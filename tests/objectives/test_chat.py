@@ -385,7 +385,9 @@ def test_real_dialogues_with_a_real_model(real_data: Path, tmp_path: Path) -> No
         target_column="summary",
         validation_fraction=0.0,
     )
-    dialogues = load_examples(data, find_task("chat"), progress=SILENT, cache_dir=tmp_path)["train"].first(4)
+    found = load_examples(data, find_task("chat"), progress=SILENT, cache_dir=tmp_path)["train"]
+    lengths = [len(messages[0]["content"]) for messages in found.column("messages")]
+    dialogues = found.select(sorted(range(len(found)), key=lengths.__getitem__)[:3])
     learner = objective(tokenizer, packing=True, max_length=600)
     learner.prepare(model)
     assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids("<|im_end|>")

@@ -6,6 +6,7 @@ it can be made to kill itself before its k-th change to a folder, and its system
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import select
@@ -135,6 +136,7 @@ def _serve(shim: str) -> None:
     from llmctl.workflows import finetune, pretrain  # noqa: F401
 
     _import_lazy_parts()
+    gc.freeze()  # the libraries are no garbage, and remain in memory that the forks share
     _say("ready")
     for line in sys.stdin:
         pid = os.fork()

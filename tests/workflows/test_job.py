@@ -62,7 +62,11 @@ def run_job(text: str, folder: Path, *, code: int, warned: bool = False) -> tupl
         "scontrol": f'echo "scontrol $@" >> {said}\n[ "$1" = show ] && printf "node7\\nnode8\\n" || true',
         "srun": 'exec "$@"',
         "llmctl": f'echo "llmctl $@" >> {said}\n'
-        + (f"trap 'kill %1; exit {code}' TERM; sleep 20 & kill -TERM $PPID; wait" if warned else f"exit {code}"),
+        + (
+            f"trap 'kill %1; exit {code}' TERM; sleep 20 & kill -TERM $PPID; wait"
+            if warned
+            else f"exit {code}"
+        ),
     }
     for name, body in tools.items():
         (folder / name).write_text(f"#!/bin/bash\n{body}\n")
