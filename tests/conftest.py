@@ -16,9 +16,6 @@ os.environ.setdefault(
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 
 
-gc.set_threshold(50_000)  # as llmctl itself has it
-
-
 @pytest.fixture(scope="module", autouse=True)
 def libraries_are_no_garbage() -> None:
     """Accelerate looks for garbage at the end of each training: 0.3 s among all objects of the libraries."""
