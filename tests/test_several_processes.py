@@ -20,7 +20,7 @@ from tests.cli.conftest import Run, llmctl
 from tests.verdicts import lines_of, save_base_model, verdicts, write_csv
 
 __all__ = ["llmctl"]
-STEPS, LONG = 26, 200
+STEPS, LONG = 50, 200
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
 ACCELERATE = (
     "-m",
@@ -42,7 +42,7 @@ TINY = (
     "--num-attention-heads",
     "2",
 )
-HOW = ("--max-steps", str(STEPS), "--logging-steps", "1", "--eval-steps", "13")
+HOW = ("--max-steps", str(STEPS), "--logging-steps", "1", "--eval-steps", "25")
 HOW += ("--keep-checkpoints",)
 # As many examples at once as go evenly into neither 25 nor 89: of the last step of an epoch a process has next to none,
 # or none at all.
