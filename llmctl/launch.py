@@ -28,6 +28,7 @@ ORDERLY = (2, NOT_FINISHED, 130, 143)
 PORT = 29500
 """Torch's own."""
 _SHUTDOWN_SECONDS = 3600  # a last checkpoint may take long; a second signal does not wait
+_A_CORE = 4  # processes that take turns on a processor, to try things out
 _RUN = "run"  # beside the file of the code
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
@@ -103,6 +104,13 @@ def place_of(config: Launch) -> Place | None:
     if processes == 1:
         return None
     here = processes // num_machines
+    num_gpus, num_cores = _num_gpus(), _num_cores()
+    if here > (most := num_gpus or _A_CORE * num_cores):
+        has = f"{num_gpus} GPUs" if num_gpus else f"{num_cores} processors"
+        raise ConfigError(
+            f"num_processes {processes}: {here} on this machine, which has {has}",
+            hint=f"--num-processes {num_machines * most} at most",
+        )
     port = config.main_process_port or (PORT if num_machines > 1 else 0)
     return Place(here, num_machines, config.machine_rank, config.main_process_ip, port)
 
@@ -131,6 +139,10 @@ def _num_gpus() -> int:
     import torch
 
     return int(torch.cuda.device_count())
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable[[str], None]) -> int:
@@ -212,8 +224,7 @@ def _settings(place: Place, config: Launch) -> Any:
 def _environment(place: Place, folder: str) -> Iterator[Path]:
     """What the ranks find in their environment; yields the file where they leave the exit code."""
     code_file = Path(folder, "code")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = max(1, cores // place.num_processes)  # else each rank would take all processors
+    share = max(1, _num_cores() // place.num_processes)  # else each rank would take all processors
     given = {
         "OMP_NUM_THREADS": str(share),
         "TORCH_CPP_LOG_LEVEL": "ERROR",  # below it: stack traces of lost connections

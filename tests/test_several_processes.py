@@ -300,6 +300,7 @@ def test_restarts_go_on_from_the_last_checkpoint(started: Callable[..., Started]
             "cannot be shared out evenly",
         ),
         (("--num-machines", "2"), "num_machines 2: where is machine 0?"),
+        (("--num-processes", "5000"), "num_processes 5000: 5000 on this machine, which has "),
         (("--machine-rank", "1"), "machine_rank 1: 1 machines are numbered from 0 to 0"),
         (("--num-processes", "2", "--auto-batch-size"), "when memory is short in one of several processes"),
         (("--num-processes", "2", "--find-learning-rate"), "tries the rates in one process, not in 2"),
