@@ -197,8 +197,10 @@ def _check_rest(path: Path, given: dict[str, Any]) -> None:
             )
             raise ConfigError(f"{path}: unknown key {name!r:.60}", hint=suggestion(name, known))
         if value not in _NEUTRAL.get(name, ()):
+            by_itself = ": where no GPU is to be seen (CUDA_VISIBLE_DEVICES=), processors are used"
             raise ConfigError(
-                f"{path}: {name} {value!r:.60} is nothing that llmctl does", hint="leave it out"
+                f"{path}: {name} {value!r:.60} is nothing that llmctl does",
+                hint="leave it out" + (by_itself if name == "use_cpu" else ""),
             )
 
 

@@ -20,6 +20,7 @@ from llmctl.config import Launch
 from llmctl.errors import NOT_FINISHED, ConfigError, Terminated
 from llmctl.hub import first_line
 from llmctl.ranks import RanksFailedError
+from llmctl.runs import RunDir
 
 CODE_FILE = "LLMCTL_CODE_FILE"
 """Names the file in which a rank leaves the exit code of all, when it has told why or ended as it was asked to."""
@@ -112,7 +113,8 @@ def place_of(config: Launch) -> Place | None:
             hint=f"--num-processes {num_machines * most} at most",
         )
     port = config.main_process_port or (PORT if num_machines > 1 else 0)
-    return Place(here, num_machines, config.machine_rank, config.main_process_ip, port)
+    address = config.main_process_ip if num_machines > 1 else None
+    return Place(here, num_machines, config.machine_rank, address, port)
 
 
 def _with_scheduler(config: Launch) -> Launch:
@@ -186,8 +188,8 @@ def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable
             return code
         except (DistError, RendezvousError) as error:
             raise RanksFailedError(
-                f"the machines do not meet at {place.address or 'localhost'}:{place.port}: {first_line(error)}",
-                hint="is machine 0 there, and may the others reach it? another port: --main-process-port",
+                f"the processes do not meet at {place.address or 'localhost'}:{place.port}: {first_line(error)}",
+                hint="is machine 0 there, and the port free? another: --main-process-port",
             ) from error
         code = _code(code_file)
         return code if code in ORDERLY else 0  # another is that of an attempt before the last
@@ -195,7 +197,7 @@ def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable
 
 def _meet(place: Place, config: Launch, note: Callable[[str], None]) -> Any:
     """Wait for the other machines; with c10d any may come late or again, and the launcher sees to it."""
-    if place.address is None or place.num_machines == 1 or config.rdzv_backend != "static":
+    if place.address is None or config.rdzv_backend != "static":
         return None
     return machines.meet(place.address, place.port, place.machine_rank, place.num_machines, note)
 
@@ -255,18 +257,24 @@ def forget_code() -> None:
         Path(place).unlink(missing_ok=True)
 
 
-def leave_run(name: str) -> None:
-    """As rank 0, tell the launcher's further attempts which run they go on with."""
+def leave_run(run: RunDir) -> None:
+    """As rank 0, tell the launcher and its further attempts which run is trained."""
     if place := os.environ.get(CODE_FILE):
-        Path(place).with_name(_RUN).write_text(name)
+        Path(place).with_name(_RUN).write_text(str(run.path))
 
 
-def run_begun() -> str | None:
-    """As rank 0, the run that an earlier attempt of the launcher has begun."""
+def run_begun() -> RunDir | None:
+    """The run that the launcher's processes train on this machine; ``None``: they have not begun one, or train none."""
     if place := os.environ.get(CODE_FILE):
         with contextlib.suppress(OSError):
-            return Path(place).with_name(_RUN).read_text()
+            return RunDir(Path(Path(place).with_name(_RUN).read_text()))
     return None
+
+
+def going_on() -> str:
+    """What to do when a process was lost, as a hint."""
+    run = run_begun()
+    return "was there enough memory?" + (f" go on: {run.resume_command()}" if run else "")
 
 
 def _code(file: Path) -> int:
@@ -289,7 +297,7 @@ def _without_a_word(failures: Mapping[int, Any]) -> RanksFailedError:
         what = f"was killed ({signal.Signals(-failure.exitcode).name})"
     return RanksFailedError(
         f"rank {rank} (process {failure.pid}) {what}: all processes ended",
-        hint="was there enough memory? a training goes on from its last checkpoint: --resume RUN",
+        hint=going_on(),
     )
 
 

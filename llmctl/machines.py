@@ -72,7 +72,7 @@ def meet(address: str, port: int, machine_rank: int, num_machines: int, note: Ca
             if machine_rank == 0:
                 raise RanksFailedError(
                     f"this machine cannot listen at {address}:{port}: {first_line(error)}",
-                    hint="is --main-process-ip its address, and the port free? another: --main-process-port",
+                    hint="is --main-process-ip its address, no other machine 0, and the port free? --main-process-port",
                 ) from error
             store = None  # machine 0 has gone again
         if not missing:

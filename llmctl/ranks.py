@@ -33,12 +33,34 @@ class RanksFailedError(LlmctlError):
 
 def index() -> int:
     """The number of this process, from 0."""
-    return int(os.environ.get("RANK", 0))
+    return _number("RANK", 0)
 
 
 def count() -> int:
     """How many processes work together."""
-    return int(os.environ.get("WORLD_SIZE", 1))
+    return _number("WORLD_SIZE", 1)
+
+
+def _number(variable: str, otherwise: int) -> int:
+    given = os.environ.get(variable, "")
+    return int(given) if given.isdecimal() else otherwise
+
+
+def check() -> None:
+    """Refuse an environment that says by halves which of several processes this one is.
+
+    Raises:
+        ConfigError: naming the variables.
+    """
+    hint = "start the processes by --num-processes, torchrun or accelerate launch, or unset these variables"
+    given = {name: os.environ[name] for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK") if name in os.environ}
+    told = ", ".join(f"{name} is {value!r:.60}" for name, value in given.items())
+    if not all(value.isdecimal() for value in given.values()) or given.get("WORLD_SIZE") == "0":
+        raise ConfigError(f"{told}: whole numbers are needed to know the ranks", hint=hint)
+    if given and "WORLD_SIZE" not in given:
+        raise ConfigError(f"{told}, but WORLD_SIZE does not say of how many processes", hint=hint)
+    if index() >= count():
+        raise ConfigError(f"{told}: ranks are numbered from 0 to {count() - 1}", hint=hint)
 
 
 def is_first() -> bool:

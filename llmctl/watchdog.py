@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmctl import ranks
-from llmctl.launch import leave_code
+from llmctl.launch import going_on, leave_code
 
 _BEATS_A_TIMEOUT = 10
 _TIMEOUTS_TO_COME = 3  # all are started at once, but libraries take their time to load
@@ -99,10 +99,7 @@ class Watchdog(threading.Thread):
 
     def _end(self, what: str) -> None:
         if self.speaks_first():
-            self.tell(
-                f"{what}: all processes end",
-                "see what became of it (memory? the machine?), then go on with --resume RUN",
-            )
+            self.tell(f"{what}: all processes end", f"see what became of it; {going_on()}")
             sys.stderr.flush()
             leave_code(1)
         os._exit(1)  # the main thread may wait for the lost rank for ever

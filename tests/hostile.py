@@ -189,7 +189,12 @@ def checkpoint(folder: Path) -> None:
     )
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
         (place / name).write_bytes(pickle.dumps(Payload(folder / CANARY)))
-    manifest.seal(place, step=1, world_size=1, versions={}, metrics_bytes=0, metrics=None, tokenizer=None)
+    (place / "recipe.yaml").write_text((run / "recipe.yaml").read_text())
+    of_run = {
+        "metrics": manifest.digest(run / "metrics.jsonl", 0),
+        "tokenizer": manifest.digest(run / "tokenizer"),
+    }
+    manifest.seal(place, step=1, world_size=1, versions={}, metrics_bytes=0, **of_run)
 
 
 # Paths

@@ -301,6 +301,8 @@ def test_restarts_go_on_from_the_last_checkpoint(started: Callable[..., Started]
         ),
         (("--num-machines", "2"), "num_machines 2: where is machine 0?"),
         (("--num-processes", "5000"), "num_processes 5000: 5000 on this machine, which has "),
+        (("--num-processes", "2", "--main-process-port", "99999"), "--main-process-port"),
+        (("--num-processes", "2", "--global-batch-size", "7"), "global_batch_size 7 is no multiple of 12"),
         (("--machine-rank", "1"), "machine_rank 1: 1 machines are numbered from 0 to 0"),
         (("--num-processes", "2", "--auto-batch-size"), "when memory is short in one of several processes"),
         (("--num-processes", "2", "--find-learning-rate"), "tries the rates in one process, not in 2"),
@@ -319,6 +321,24 @@ def test_what_is_the_work_of_one_process_is_refused_in_several(llmctl: Run) -> N
     assert done.returncode == 2
     assert done.stderr.startswith("error: llmctl runs list is the work of one process, and 2 were started")
     assert llmctl("runs", "list", WORLD_SIZE="2", RANK="1").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"WORLD_SIZE": "x", "RANK": "0"}, "WORLD_SIZE is 'x', RANK is '0': whole numbers are needed"),
+        ({"RANK": "1"}, "RANK is '1', but WORLD_SIZE does not say of how many processes"),
+        ({"LOCAL_RANK": "0"}, "LOCAL_RANK is '0', but WORLD_SIZE does not say"),
+        ({"WORLD_SIZE": "2", "RANK": "5"}, "WORLD_SIZE is '2', RANK is '5': ranks are numbered from 0 to 1"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_ADDR and MASTER_PORT do not say where the processes meet"),
+    ],
+)
+def test_an_environment_that_says_it_by_halves_is_refused(
+    llmctl: Run, environment: dict[str, str], told: str
+) -> None:
+    done = llmctl("pretrain", **environment)
+    assert done.returncode == 2
+    assert told in done.stderr
 
 
 @pytest.mark.slow

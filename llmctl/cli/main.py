@@ -5,6 +5,7 @@ import sys
 from llmctl import __version__
 
 _READER_GONE = 141  # what a shell sees of a program that SIGPIPE ended
+_heard: list[BaseException] = []  # what the signals of this command were raised as
 
 
 def main() -> None:
@@ -49,9 +50,10 @@ def run_command(arguments: list[str]) -> int:
     import os
     import signal
 
-    from llmctl.errors import MORE_THREADS, LlmctlError, Terminated, is_panic, lacks_threads
+    from llmctl.errors import MORE_THREADS, LlmctlError, is_panic, lacks_threads
 
     _settle_environment()
+    _heard.clear()
     try:
         code = _dispatch(arguments)
         print(end="", flush=True)
@@ -63,13 +65,12 @@ def run_command(arguments: list[str]) -> int:
             raise
         _tell(error, error.message, error.hint, label=error.label)
         return error.exit_code
-    except Terminated as error:
-        _tell(error, "terminated", None, label="")
-        return 128 + signal.SIGTERM
-    except KeyboardInterrupt as error:
-        _tell(error, "interrupted", None, label="")
-        return 130
     except BaseException as error:
+        if ended := _signal_behind(error):
+            _tell(
+                ended, "interrupted" if isinstance(ended, KeyboardInterrupt) else "terminated", None, label=""
+            )
+            return 128 + (signal.SIGINT if isinstance(ended, KeyboardInterrupt) else signal.SIGTERM)
         if os.environ.get("LLMCTL_DEBUG") or not (isinstance(error, Exception) or is_panic(error)):
             raise
         if lacks_threads(error):
@@ -81,6 +82,15 @@ def run_command(arguments: list[str]) -> int:
             "this is a defect of llmctl, or of a library under it: LLMCTL_DEBUG=1 shows the traceback",
         )
         return 1
+
+
+def _signal_behind(error: BaseException) -> BaseException | None:
+    """The signal that ended the command, also where a library made an error of its own of it; ``None``: none did."""
+    from llmctl.errors import Terminated
+
+    if isinstance(error, (KeyboardInterrupt, Terminated)):
+        return error
+    return _heard[-1] if _heard else None
 
 
 def _tell(error: BaseException, message: str, hint: str | None, *, label: str = "error: ") -> None:
@@ -148,13 +158,15 @@ def _parse_and_run(arguments: list[str], name: str) -> int:
     from llmctl.errors import ConfigError, Terminated
 
     def terminated(number: int, frame: object) -> None:
-        raise Terminated
+        _heard.append(Terminated())
+        raise _heard[-1]
 
     def interrupted(number: int, frame: object) -> None:
         signal.signal(
             signal.SIGINT, signal.SIG_DFL
         )  # a library may swallow the first; the second ends the process
-        raise KeyboardInterrupt
+        _heard.append(KeyboardInterrupt())
+        raise _heard[-1]
 
     # a training replaces both by an orderly end
     signal.signal(signal.SIGTERM, terminated)

@@ -28,10 +28,11 @@ def know_rank(name: str, config_class: type) -> None:
     """Find out which of several processes this one is, before anything is said.
 
     Raises:
-        ConfigError: the command is one process's work.
+        ConfigError: the command is one process's work, or the environment says it by halves.
     """
     if issubclass(config_class, Launch):
         launch.take_rank_from_scheduler()
+        ranks.check()
     elif ranks.count() > 1:
         raise ConfigError(
             f"llmctl {name} is the work of one process, and {ranks.count()} were started (WORLD_SIZE)",
@@ -60,17 +61,25 @@ def meet(config: Any, tell: Callable[[str, str | None], None]) -> None:
     if ranks.count() > 1 and _watchdog is None:
         from llmctl import watchdog
 
+        if config.num_processes not in (None, ranks.count()):
+            raise ConfigError(
+                f"num_processes {config.num_processes}, but {ranks.count()} were started (WORLD_SIZE)",
+                hint="leave it out: who starts the processes says how many",
+            )
         if ranks.is_first():
             launch.forget_code()
         _watchdog = watchdog.start(config.ddp_timeout, tell)
         ranks.join()
 
 
-def again(config: ConfigT) -> ConfigT:
+def again(config: ConfigT, warn: Callable[[str], None]) -> ConfigT:
     """As a rank of a further attempt of the launcher, what is to be done now: a training goes on with its run."""
+    if attempt := int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)):
+        most = os.environ.get("TORCHELASTIC_MAX_RESTARTS", attempt)
+        warn(f"a process had ended: all were started again (restart {attempt} of {most})")
     if (begun := launch.run_begun()) is None or config.resume:
         return config
-    return replace(config, resume="auto", run_name=begun)
+    return replace(config, resume="auto", run_name=begun.name)
 
 
 def console(quiet: bool, as_json: bool) -> "Console":
@@ -84,11 +93,9 @@ def may_tell(error: BaseException) -> bool:
     """Whether this process is to show the error: of what all ranks meet one does, of a lost rank the launcher."""
     global _untold
     if isinstance(error, (KeyboardInterrupt, Terminated)) and launch.is_launched():
-        _untold = (
-            True  # the launcher had the signal as well, or sent it for want of another rank: it tells which
-        )
+        _untold = True  # the launcher had the signal as well, or sent it for want of another rank: it tells
         return False
-    if ranks.count() == 1:
+    if ranks.count() == 1 or ranks.index() >= ranks.count():
         return True
     if _watchdog is None:  # they have not met: what is each one's own is told by each
         return ranks.is_first() or not isinstance(error, LlmctlError)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from llmctl.config.fields import Count, CountOrZero, Gt, Name, launch_option
+from llmctl.config.fields import Count, CountOrZero, Gt, Le, Name, launch_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Launch:
     main_process_ip: Name | None = launch_option(
         None, "address of machine 0", default_text="this machine, where there is but one"
     )
-    main_process_port: Count | None = launch_option(
+    main_process_port: Annotated[int, Gt(0), Le(65_535)] | None = launch_option(
         None, "port of machine 0 where the processes meet", default_text="29500, or a free one on one machine"
     )
     rdzv_backend: Literal["static", "c10d"] = launch_option(

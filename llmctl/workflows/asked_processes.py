@@ -44,7 +44,9 @@ def with_global_batch(config: ConfigT) -> ConfigT:
         raise ConfigError(
             f"global_batch_size {wanted} is no multiple of {each * processes}, "
             f"{each} examples at once in {'one process' if processes == 1 else f'each of {processes} processes'}",
-            hint="choose --per-device-train-batch-size so that it is",
+            hint=f"a multiple of {processes} is needed, for each process sees as many"
+            if wanted % processes
+            else "choose --per-device-train-batch-size so that it is",
         )
     return replace(config, gradient_accumulation_steps=wanted // (each * processes))
 

@@ -70,12 +70,12 @@ def check_here(config: Training) -> None:
     Raises:
         ConfigError: naming the option.
     """
+    if config.strategy != "ddp" and version("torch").endswith("+cpu"):
+        raise _no_gpu(config)
     if config.strategy == "deepspeed" and find_spec("deepspeed") is None:
         raise ConfigError(
             "--strategy deepspeed needs GPUs and a package", hint="pip install deepspeed, or --strategy fsdp"
         )
-    if config.strategy != "ddp" and version("torch").endswith("+cpu"):
-        raise _no_gpu(config)
 
 
 def check_gpu(config: Training) -> None:

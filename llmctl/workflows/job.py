@@ -50,10 +50,16 @@ def check(config: Job) -> None:
             raise ConfigError("how long may the job take at a time?", hint="--time 12h")
         if config.time < _SHORTEST:
             raise ConfigError(f"--time {config.time:g}: a job takes 10 minutes at least", hint="--time 1h")
-    if isinstance(config, SkypilotConfig) and config.use_spot and not config.bucket:
-        raise ConfigError(
-            "--use-spot: a machine that is taken away takes its runs along", hint="--bucket NAME"
-        )
+    if isinstance(config, SkypilotConfig):
+        if config.use_spot and not config.bucket:
+            raise ConfigError(
+                "--use-spot: a machine that is taken away takes its runs along", hint="--bucket NAME"
+            )
+        if not Path(config.recipe_file).resolve().is_relative_to(Path.cwd()):
+            raise ConfigError(
+                f"{config.recipe_file} is not in this folder, and the machines get a copy of this folder alone",
+                hint="copy it to where its data is, and type this there",
+            )
     if config.output_file:
         disk.check_new_file(Path(config.output_file))
     _command(config)
@@ -91,8 +97,10 @@ def _command(config: Job) -> str:
 
 def _words(config: Job, *further: str) -> str:
     """The command line that trains, without what differs from machine to machine."""
-    words = ["llmctl", _command(config), "--recipe", config.recipe_file or "", "--resume", "auto", *further]
-    return shlex.join(words)
+    recipe = Path(config.recipe_file or "")
+    if isinstance(config, SkypilotConfig):  # which knows this folder by another path
+        recipe = recipe.resolve().relative_to(Path.cwd())
+    return shlex.join(["llmctl", _command(config), "--recipe", str(recipe), "--resume", "auto", *further])
 
 
 def _name(config: Job) -> str:
@@ -190,15 +198,21 @@ def _skypilot(config: SkypilotConfig) -> str:
         nodes=config.nodes,
         mounts=f"\nfile_mounts:\n  {kept} # outlives the machines\n" if kept else "",
         runs="/runs" if kept else "$HOME/runs",
+        lasts=_LASTS if kept else _GOES,
         command=_words(config),
         run=shlex.quote(_name(config)),
         processes=config.nodes * config.gpus_per_node,
     )
 
 
+_LASTS = """\
+# A managed job is started again where a machine was taken away; --resume auto then goes on with the run."""
+_GOES = """\
+# The run stays on its machine: fetch it before the machine goes, or give --bucket NAME, with which a job whose machine
+# was taken away goes on with its run on another."""
 _SKYPILOT = """\
 # Trains a run until it is finished: sky jobs launch THIS_FILE, from the folder that holds the recipe and its data.
-# A managed job is started again where a machine was taken away; --resume auto then goes on with the run.
+{lasts}
 name: {name}
 
 resources:

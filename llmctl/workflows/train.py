@@ -97,6 +97,8 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
         from llmctl import training  # noqa: F401  # seconds, in which an interruption should find no run yet
 
         run_dir = resumed.run if resumed else ranks.share(lambda: _create_run(stage, config, described))
+        if ranks.is_first():
+            launch.leave_run(run_dir)
         progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
         with runs.locked(run_dir) if ranks.is_first() else nullcontext():
             if resumed:
@@ -241,9 +243,7 @@ def _create_run(stage: Stage[ConfigT, Any], config: ConfigT, data: dict[str, Any
     name = config.run_name or runs.default_name(stage.command, *stage.name(config))
     made_with = {**environment.describe(stage.command, config.seed), "data": data}
     recipe = _recipe(stage, config, RunDir(place / name))
-    run_dir = runs.create(place, name, recipe=recipe, environment=made_with)
-    launch.leave_run(name)
-    return run_dir
+    return runs.create(place, name, recipe=recipe, environment=made_with)
 
 
 def _recipe(stage: Stage[ConfigT, Any], config: ConfigT, run_dir: RunDir) -> str:
