@@ -1,9 +1,9 @@
 """A corpus of 2 GB that is streamed: memory against a stream of 20 MB, speed against cached data.
 
 Built-in stories in 40 gzipped shards of 50 MB of text (ten copies of each of four; of 20 MB: one of 20), a byte-level
-BPE. Memory: a LLaMA of 1 layer x 32 reads 60 MB of the large corpus, and the small one again and again in as many steps;
-the peak of the proportional set size of all processes. Speed: a GPT-2 of 6 layers x 384, 16 blocks of 256 a step, on the
-stream and on the 20 MB tokenised before; the median of what three runs of each log, in turns.
+BPE. Memory: a LLaMA of 1 layer x 32 reads 60 MB of the large corpus, and the small one again and again in as many
+steps; the peak of the proportional set size of all processes. Speed: a GPT-2 of 6 layers x 384, 16 blocks of 256 a
+step, on the stream and on the 20 MB tokenised before; the median of what three runs of each log, in turns.
 """
 
 import gzip

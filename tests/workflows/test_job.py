@@ -106,7 +106,8 @@ def test_a_run_that_is_not_finished_is_queued_again(
     assert ended == (0 if again else code)
 
 
-def test_the_file_for_skypilot_is_yaml_that_says_what_is_asked(tmp_path: Path) -> None:
+def test_the_file_for_skypilot_is_yaml_that_says_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     recipe = str(DISTRIBUTED[0])
     config = SkypilotConfig(recipe_file=recipe, gpus_per_node=8, nodes=2, bucket="mine", use_spot=True)
     found = yaml.safe_load(job.run(config).text)
@@ -115,11 +116,19 @@ def test_the_file_for_skypilot_is_yaml_that_says_what_is_asked(tmp_path: Path) -
     assert found["file_mounts"] == {"/runs": {"name": "mine", "mode": "MOUNT"}}
     for script in (found["setup"], found["run"]):
         assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
-    assert f"llmctl pretrain --recipe {recipe} --resume auto" in found["run"]
+    assert f"llmctl pretrain --recipe {DISTRIBUTED[0].relative_to(ROOT)} --resume auto" in found["run"]
     assert '--machine-rank "$SKYPILOT_NODE_RANK"' in found["run"]
     assert "export LLMCTL_RUNS_DIR=/runs" in found["run"]
     plain = yaml.safe_load(job.run(SkypilotConfig(recipe_file=recipe, gpus_per_node=8)).text)
     assert "file_mounts" not in plain
+
+
+def test_a_recipe_that_the_machines_do_not_get_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="is not in this folder"):
+        job.check(SkypilotConfig(recipe_file=str(DISTRIBUTED[0]), gpus_per_node=8))
 
 
 def test_a_file_is_written_once(slurm: Any, tmp_path: Path) -> None:
