@@ -266,6 +266,16 @@ def test_a_rank_that_is_killed_before_they_meet_is_told_once(started: Callable[.
 
 
 @pytest.mark.slow
+def test_ctrl_c_while_they_meet_ends_all_at_once(started: Callable[..., Started]) -> None:
+    training = started()
+    wait_until(lambda: len(psutil.Process(training.process.pid).children()) == 2)
+    time.sleep(1)
+    for process in (training.process, training.rank(0), training.rank(1)):  # a terminal signals all of them
+        process.send_signal(signal.SIGINT)
+    assert training.ended(15) == (130, "interrupted\n")
+
+
+@pytest.mark.slow
 def test_a_rank_that_hangs_ends_all(started: Callable[..., Started]) -> None:
     training = started("--ddp-timeout", "5").learnt()
     lost = training.rank(1)

@@ -3,7 +3,8 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -68,8 +69,20 @@ def meet(config: Any, tell: Callable[[str, str | None], None]) -> None:
             )
         if ranks.is_first():
             launch.forget_code()
-        _watchdog = watchdog.start(config.ddp_timeout, tell)
-        ranks.join()
+        with _ended_by_signals_at_once():
+            _watchdog = watchdog.start(config.ddp_timeout, tell)
+            ranks.join()
+
+
+@contextmanager
+def _ended_by_signals_at_once() -> Iterator[None]:
+    """While the ranks meet: Python's handlers would wait until they have, though one of them may never come."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def again(config: ConfigT, warn: Callable[[str], None]) -> ConfigT:

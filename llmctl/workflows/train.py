@@ -89,6 +89,8 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     config, resumed = ranks.share(taken_up)
     began -= resumed.run.seconds() if resumed else 0.0
     config = asked_processes.with_global_batch(stage.settle(config))
+    if not ranks.is_first():  # loads the libraries while rank 0 loads them and the data
+        from llmctl import training
     with disk.failures_told():
         config, splits = ranks.first_then_others(lambda: load(stage, config, progress))
         described = {name: split.describe() for name, split in splits.items()}
