@@ -1,7 +1,7 @@
 """Two processes with a thread each against one process with two threads: the same work, the same effective batch.
 
 A GPT-2 of 6 layers x 384 on built-in stories, blocks of 256, 16 a step, AdamW, gloo; the speed is what the run logs,
-each 2 steps of 30. The first step is timed from the command, all data prepared before. Median of five, in turns.
+each 2 steps of 16. The first step is timed from the command, all data prepared before. Median of three, in turns.
 """
 
 import statistics
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.trainings import MODEL, Training, pretrain
 
-ROUNDS, BATCH, STEPS = 5, 16, 30
+ROUNDS, BATCH, STEPS = 3, 16, 16
 KINDS = {"1 process, 2 threads": (1, 2), "2 processes, 1 thread each": (2, 1)}
 
 

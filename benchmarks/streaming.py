@@ -1,7 +1,7 @@
 """A corpus of 2 GB that is streamed: memory against a stream of 20 MB, speed against cached data.
 
 Built-in stories in 40 gzipped shards of 50 MB of text (ten copies of each of four; of 20 MB: one of 20), a byte-level
-BPE. Memory: a LLaMA of 1 layer x 32 reads 60 MB of the large corpus, and the small one again and again in as many
+BPE. Memory: a LLaMA of 1 layer x 32 reads 40 MB of the large corpus, and the small one again and again in as many
 steps; the peak of the proportional set size of all processes. Speed: a GPT-2 of 6 layers x 384, 16 blocks of 256 a
 step, on the stream and on the 20 MB tokenised before; the median of what three runs of each log, in turns.
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 from benchmarks.trainings import MODEL, pretrain
 
 LARGE, SMALL, SHARD, COPIES = 2000, 20, 50, 10  # MB of text
-READ = 60
-ROUNDS, STEPS = 3, 20
+READ = 40
+ROUNDS, STEPS = 3, 14
 TINY = "--hidden-size 32 --num-hidden-layers 1 --num-attention-heads 2 --block-size 256 --optim adamw_torch_fused"
 BATCH, BYTES_A_TOKEN = 64, 4.15
 
