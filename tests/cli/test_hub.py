@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from llmctl.data.builtin import stories
+from llmctl.runs import RunDir
 from tests.cli.conftest import Run, in_forks
 from tests.loopback_hub import EXPIRED_TOKEN, LoopbackHub
 from tests.soak.forks import Forks
@@ -285,18 +286,29 @@ def test_a_task_needs_nothing_but_its_name(llmctl: Run, glue_hub: LoopbackHub, t
     assert "has no trained head" in untrained.stderr
 
 
+@pytest.mark.slow
 def test_text_is_streamed_from_the_hub_without_a_copy(
     llmctl: Run, data_hub: LoopbackHub, tmp_path: Path
 ) -> None:
-    """Two shards, and a validation split of its own; what is fetched is kept nowhere."""
+    """Two shards, and a validation split of its own; what is fetched is kept nowhere; two processes see the same."""
     home = tmp_path / "home"
     environment = data_hub.environment(home)
     arguments = ("pretrain", "--data", "acme/corpus:stories", "--streaming", "--buffer-size", "8", *SMALL)
+    arguments += ("--logging-steps", "1")
     result = llmctl(*arguments, "--run-name", "streamed", "--json", **environment)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["train_tokens"] > 0
     assert "a stream of acme/corpus:stories (train)" in result.stderr
     assert not list(home.rglob("*.arrow")), "no table was made"
+    half = ["2" if word == "4" else word for word in arguments]  # of the batch
+    together = ("--run-name", "together", "--num-processes", "2")
+    result = llmctl(*half, *together, OMP_NUM_THREADS="1", **environment)
+    assert result.returncode == 0, result.stderr
+    alone, shared = (
+        [event["loss"] for event in RunDir(tmp_path / "runs" / name).events() if "loss" in event]
+        for name in ("streamed", "together")
+    )
+    assert shared == pytest.approx(alone, rel=1e-5)
     refused = llmctl("pretrain", "--data", "acme/corpus:stories", "--streaming", **environment)
     assert refused.returncode == 2
     assert "how much text acme/corpus:stories has is not known" in refused.stderr
