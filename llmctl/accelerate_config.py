@@ -16,6 +16,7 @@ ConfigT = TypeVar("ConfigT")
 STRATEGIES = {"NO": "ddp", "MULTI_CPU": "ddp", "MULTI_GPU": "ddp", "FSDP": "fsdp", "DEEPSPEED": "deepspeed"}
 """``distributed_type`` in llmctl's words."""
 
+_WRITES = "accelerate config --config_file FILE writes such a file"
 _LAUNCH = {
     "num_processes": int,
     "num_machines": int,
@@ -99,9 +100,9 @@ def read(path: str | Path) -> AccelerateConfig:
     given = {key: value for key, value in _mapping(path).items() if value is not None}
     kind = given.pop("distributed_type", None)
     if kind not in STRATEGIES:
+        what = "is missing" if kind is None else f"is {kind!r:.60}"
         raise ConfigError(
-            f"{path}: distributed_type is {kind!r:.60}, llmctl knows {', '.join(STRATEGIES)}",
-            hint="accelerate config writes such a file",
+            f"{path}: distributed_type {what}, llmctl knows {', '.join(STRATEGIES)}", hint=_WRITES
         )
     precision = given.pop("mixed_precision", None)
     if precision not in (None, "no", False, "bf16"):
@@ -164,12 +165,15 @@ def _mapping(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except OSError as error:
-        raise ConfigError(f"--accelerate-config {path}: {error.strerror}") from error
+        raise ConfigError(f"--accelerate-config {path}: {error.strerror}", hint=_WRITES) from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = str(error).partition("\n")[0]
-        raise ConfigError(f"--accelerate-config {path}: neither YAML nor JSON: {reason}") from error
+        raise ConfigError(
+            f"--accelerate-config {path}: neither YAML nor JSON: {reason}", hint=_WRITES
+        ) from error
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise ConfigError(f"--accelerate-config {path}: it should be 'key: value' lines")
+        what = "is empty" if found is None else "should be 'key: value' lines"
+        raise ConfigError(f"--accelerate-config {path}: {what}", hint=_WRITES)
     return found
 
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llmctl import machines
+from llmctl import machines, ranks
 from llmctl.config import Launch
 from llmctl.errors import NOT_FINISHED, ConfigError, Terminated
-from llmctl.hub import first_line
 from llmctl.ranks import RanksFailedError
 from llmctl.runs import RunDir
 
@@ -63,7 +62,7 @@ def is_launched() -> bool:
 
 def take_rank_from_scheduler() -> None:
     """Where SLURM's ``srun`` has started a process for each rank, say so in the words that torch reads."""
-    tasks, nodes = _number("SLURM_STEP_NUM_TASKS"), _number("SLURM_STEP_NUM_NODES")
+    tasks, nodes = ranks.number("SLURM_STEP_NUM_TASKS"), ranks.number("SLURM_STEP_NUM_NODES")
     if is_rank() or tasks <= nodes:
         return
     os.environ |= {
@@ -74,6 +73,16 @@ def take_rank_from_scheduler() -> None:
     }
     os.environ.setdefault("MASTER_ADDR", machines.first_host(os.environ["SLURM_STEP_NODELIST"]))
     os.environ.setdefault("MASTER_PORT", str(PORT))
+
+
+def num_processes(config: Launch) -> int:
+    """How many processes a command works in: as many as are asked for, else one for each GPU."""
+    if is_rank():
+        return ranks.count()
+    config = _with_scheduler(config)
+    if config.num_processes or not config.is_parallel:
+        return config.num_processes or 1
+    return config.num_machines * max(_num_gpus(), 1)
 
 
 def place_of(config: Launch) -> Place | None:
@@ -96,13 +105,13 @@ def place_of(config: Launch) -> Place | None:
             f"num_machines {num_machines}: where is machine 0?",
             hint="--main-process-ip ADDRESS, on each of them",
         )
-    processes = config.num_processes or (num_machines * max(_num_gpus(), 1) if config.is_parallel else 1)
+    processes = num_processes(config)
     if processes % num_machines:
         raise ConfigError(
             f"num_processes {processes} cannot be shared out evenly among {num_machines} machines",
             hint="give a multiple of --num-machines",
         )
-    if processes == 1:
+    if processes == 1 and not config.max_restarts:
         return None
     here = processes // num_machines
     num_gpus, num_cores = _num_gpus(), _num_cores()
@@ -119,19 +128,15 @@ def place_of(config: Launch) -> Place | None:
 
 def _with_scheduler(config: Launch) -> Launch:
     """The config with what SLURM says where ``srun`` has started one process on each of several machines."""
-    nodes = _number("SLURM_STEP_NUM_NODES")
+    nodes = ranks.number("SLURM_STEP_NUM_NODES")
     if nodes < 2 or config.num_machines > 1:
         return config
     return replace(
         config,
         num_machines=nodes,
-        machine_rank=_number("SLURM_NODEID"),
+        machine_rank=ranks.number("SLURM_NODEID"),
         main_process_ip=config.main_process_ip or machines.first_host(os.environ["SLURM_STEP_NODELIST"]),
     )
-
-
-def _number(variable: str) -> int:
-    return int(os.environ.get(variable) or 0)
 
 
 def _num_gpus() -> int:
@@ -171,9 +176,8 @@ def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable
             if name.startswith("torch.distributed.elastic"):  # the ranks and we tell what there is to tell
                 logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
-            met = _meet(place, config, note)
+            _store = _meet(place, config, note)  # where this process keeps it, the launcher goes on with it
             elastic_launch(_settings(place, config), sys.executable)("-m", "llmctl", *arguments)
-            del met
         except SignalException as ended:
             _end_all_at_once()
             if code := _code(code_file):
@@ -187,10 +191,7 @@ def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable
                 raise _without_a_word(failed.failures) from None
             return code
         except (DistError, RendezvousError) as error:
-            raise RanksFailedError(
-                f"the processes do not meet at {place.address or 'localhost'}:{place.port}: {first_line(error)}",
-                hint="is machine 0 there, and the port free? another: --main-process-port",
-            ) from error
+            raise ranks.unmet(f"{place.address or 'localhost'}:{place.port}", error) from error
         code = _code(code_file)
         return code if code in ORDERLY else 0  # another is that of an attempt before the last
 

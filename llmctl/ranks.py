@@ -33,15 +33,16 @@ class RanksFailedError(LlmctlError):
 
 def index() -> int:
     """The number of this process, from 0."""
-    return _number("RANK", 0)
+    return number("RANK")
 
 
 def count() -> int:
     """How many processes work together."""
-    return _number("WORLD_SIZE", 1)
+    return number("WORLD_SIZE", 1)
 
 
-def _number(variable: str, otherwise: int) -> int:
+def number(variable: str, otherwise: int = 0) -> int:
+    """What a variable of the environment says, where it is a whole number."""
     given = os.environ.get(variable, "")
     return int(given) if given.isdecimal() else otherwise
 
@@ -104,10 +105,15 @@ def store(seconds: float) -> Any:
             return PrefixStore(f"llmctl/{attempt}", found)
         except DistError as error:  # tried for so long that Ctrl-C would not be heard meanwhile
             if keeps or time.monotonic() > end:
-                raise RanksFailedError(
-                    f"the processes do not meet at {place}:{port}: {first_line(error)}",
-                    hint="is rank 0 there, and may the others reach it? another port: --main-process-port",
-                ) from error
+                raise unmet(f"{place}:{port}", error) from error
+
+
+def unmet(where: str, error: Exception) -> RanksFailedError:
+    """The error of processes that do not meet, ``where`` they should have."""
+    return RanksFailedError(
+        f"the processes do not meet at {where}: {first_line(error)}",
+        hint="is rank 0 there, on machine 0, and may the others reach it? another port: --main-process-port",
+    )
 
 
 def join() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from llmctl.config import RunPlace, options
-from llmctl.config.fields import Units
+from llmctl.config.fields import Asked, Units
 from llmctl.errors import ConfigError
 from llmctl.recipe_file import Given, Scalar, read
 
@@ -110,7 +110,7 @@ def resolve(config_class: type[ConfigT], recipe: Path | None, flags: Mapping[str
     """
     problems: list[str] = []
     given = dict(read(recipe, problems)) if recipe else {}
-    known = {item.name: item for item in fields(config_class)}  # type: ignore[arg-type]
+    known = {item.name: item for item in options(config_class)}
     for name in [name for name in given if name not in known]:
         hint = suggestion(name, known)
         problems.append(f"{given.pop(name).where}: unknown key {name!r}" + (f"; {hint}" if hint else ""))
@@ -124,7 +124,8 @@ def resolve(config_class: type[ConfigT], recipe: Path | None, flags: Mapping[str
             values[name] = value
     if problems:
         raise _refusal(recipe, problems)
-    return config_class(**values)
+    typed = {"typed": frozenset(flags)} if issubclass(config_class, Asked) else {}
+    return config_class(**values, **typed)
 
 
 def settings(config: Any) -> dict[str, Any]:

@@ -339,7 +339,7 @@ def latest_finished(root: Path, *, fits: Callable[[RunDir], bool] = lambda run: 
     if runs:
         raise RunError(
             f"no finished run in {root}; the newest, {runs[0].name}, is not finished",
-            hint=f"llmctl pretrain --resume {runs[0].name}",
+            hint=runs[0].resume_command(),
         )
     raise RunError(
         f"no run in {root} and no model named",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llmctl.config import GenerateConfig, PretrainConfig
+from llmctl.config import EvalConfig, GenerateConfig, PretrainConfig
 from llmctl.errors import ConfigError
 from llmctl.recipe import resolve, suggestion, to_yaml
 from llmctl.recipe_file import Given, Scalar
@@ -260,3 +260,12 @@ def test_sizes_that_would_take_all_memory_are_refused() -> None:
     for name, most in {"num_hidden_layers": "1000", "vocab_size": "1e\\+06"}.items():
         with pytest.raises(ConfigError, match=f"should be at most {most}, found 1000000000"):
             resolve(PretrainConfig, None, flag(name, "1000000000"))
+
+
+def test_what_was_typed_is_asked_for_even_if_it_is_the_default(tmp_path: Path) -> None:
+    usual = EvalConfig.num_beams
+    config = resolve(EvalConfig, None, {"num_beams": Given(Scalar(str(usual)), "--num-beams")})
+    assert config.asks_for("num_beams")
+    assert not config.asks_for("num_resamples")
+    assert config == EvalConfig(num_beams=usual)
+    assert EvalConfig(num_resamples=7).asks_for("num_resamples")

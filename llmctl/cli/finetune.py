@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from llmctl.cli.options import Verb
 from llmctl.config import FinetuneConfig
 from llmctl.progress import many
-from llmctl.workflows import asked_strategy, finetune
+from llmctl.workflows import finetune
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
@@ -35,7 +35,7 @@ FINETUNE = Verb(
     FinetuneConfig,
     _run,
     check=finetune.check,
-    check_here=asked_strategy.check_here,
+    check_here=finetune.check_here,
     settle=finetune.settle,
     plan=lambda config, device, console: finetune.plan(config, device=device, progress=console),
     examples=(

@@ -67,10 +67,9 @@ def run_command(arguments: list[str]) -> int:
         return error.exit_code
     except BaseException as error:
         if ended := _signal_behind(error):
-            _tell(
-                ended, "interrupted" if isinstance(ended, KeyboardInterrupt) else "terminated", None, label=""
-            )
-            return 128 + (signal.SIGINT if isinstance(ended, KeyboardInterrupt) else signal.SIGTERM)
+            by_hand = isinstance(ended, KeyboardInterrupt)
+            _tell(ended, "interrupted" if by_hand else "terminated", None, label="")
+            return 128 + (signal.SIGINT if by_hand else signal.SIGTERM)
         if os.environ.get("LLMCTL_DEBUG") or not (isinstance(error, Exception) or is_panic(error)):
             raise
         if lacks_threads(error):

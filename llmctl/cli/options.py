@@ -16,7 +16,7 @@ from llmctl import accelerate_config, launch, ranks, runs
 from llmctl.cli import COMMANDS
 from llmctl.cli.completion import completion_of, paths
 from llmctl.config import Device, TextData, options
-from llmctl.errors import ConfigError
+from llmctl.errors import ConfigError, LlmctlError
 from llmctl.recipe import kind_of, resolve, settings, to_yaml
 from llmctl.recipe_file import Given, Scalar
 
@@ -41,7 +41,7 @@ class Verb:
         config: the dataclass of ``llmctl.config`` that defines its options.
         run: carries the command out.
         check: finds what is wrong with a config without heavy imports; raises ``LlmctlError``.
-        check_here: finds what this machine lacks, without heavy imports; a dry run does not ask.
+        check_here: finds what this machine lacks, without heavy imports; a dry run tells it and goes on.
         settle: fills in what follows from other options, for ``--dry-run``.
         plan: tells what the run would cost, where that is known, and gives the figures, for ``--dry-run``.
         examples: command lines for ``--help``.
@@ -142,8 +142,8 @@ def execute(
         raise
     if not launch.is_rank():
         verb.check(config)
-        if verb.check_here and not dry_run:
-            verb.check_here(config)
+        if verb.check_here:
+            _check_here(verb.check_here, config, console, dry_run=dry_run)
         _tell_namesakes(config, console)
     if dry_run:
         if verb.settle:
@@ -161,6 +161,18 @@ def execute(
         config = processes.again(config, console.warn)
         ranks.share(lambda: verb.check(config))
     verb.run(config, console)
+
+
+def _check_here(check: Callable[[Any], None], config: Any, console: "Console", *, dry_run: bool) -> None:
+    """Refuse what this machine lacks; where nothing is to run, say so."""
+    try:
+        check(config)
+    except LlmctlError as error:
+        if not dry_run:
+            raise
+        console.warn(
+            f"this would not start here: {error.message}" + (f" ({error.hint})" if error.hint else "")
+        )
 
 
 def _tell_namesakes(config: Any, console: "Console") -> None:

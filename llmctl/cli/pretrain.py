@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from llmctl.cli.options import Verb
 from llmctl.config import PretrainConfig
-from llmctl.workflows import asked_strategy, pretrain
+from llmctl.workflows import pretrain
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
@@ -43,7 +43,7 @@ PRETRAIN = Verb(
     PretrainConfig,
     _run,
     check=pretrain.check,
-    check_here=asked_strategy.check_here,
+    check_here=pretrain.check_here,
     settle=pretrain.settle,
     plan=lambda config, device, console: pretrain.plan(config, device=device, progress=console),
     examples=(

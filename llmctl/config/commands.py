@@ -7,6 +7,7 @@ from annotated_types import Gt, Le
 
 from llmctl.config.data import Corpus, TaskData, TextData
 from llmctl.config.fields import (
+    Asked,
     Count,
     CountOrZero,
     Fraction,
@@ -68,7 +69,7 @@ class TokenizerInspectConfig(TextData):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(Corpus, ModelShape, ModelSource, TokenizerTraining, Training, RunPlace, Launch):
+class PretrainConfig(Corpus, ModelShape, ModelSource, TokenizerTraining, Training, RunPlace, Launch, Asked):
     """``llmctl pretrain``."""
 
     objective: Literal["clm", "rclm", "mlm", "mlm+nsp", "mlm+sop", "seq2seq"] = model_option(
@@ -119,7 +120,7 @@ class PretrainConfig(Corpus, ModelShape, ModelSource, TokenizerTraining, Trainin
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(
-    TaskData, TaskSettings, Judging, Method, ModelShape, TokenizerTraining, Training, RunPlace, Launch
+    TaskData, TaskSettings, Judging, Method, ModelShape, TokenizerTraining, Training, RunPlace, Launch, Asked
 ):
     """``llmctl finetune``; what is ``None`` follows from the task, the method and the model."""
 
@@ -183,7 +184,7 @@ class FinetuneConfig(
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalConfig(TextData, TaskData, TaskSettings, Judging, Launch):
+class EvalConfig(TextData, TaskData, TaskSettings, Judging, Launch, Asked):
     """``llmctl eval``: a task's metrics, or the perplexity of text."""
 
     model: Name | None = evaluation_option(
@@ -219,7 +220,7 @@ class EvalConfig(TextData, TaskData, TaskSettings, Judging, Launch):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(TaskSettings):
+class PredictConfig(TaskSettings, Asked):
     """``llmctl predict``."""
 
     text: str | None = io_option(

@@ -171,9 +171,25 @@ runs_dir_option = partial(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A config that stands beside another, of a run: what was asked for overrides what is there.
+
+    Attributes:
+        typed: names of the options that were typed, perhaps with their defaults.
+    """
+
+    typed: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+
+    def asks_for(self, name: str) -> bool:
+        """Whether an option was typed, or is off its default."""
+        return name in self.typed or getattr(self, name) != default_of(self.__dataclass_fields__[name])
+
+
 def options(config_class: type) -> list[Field[Any]]:
-    """The config's fields in the order in which ``--help`` and a recipe list them: by panel."""
-    return sorted(fields(config_class), key=lambda item: PANELS.index(item.metadata["panel"]))
+    """The config's options in the order in which ``--help`` and a recipe list them: by panel."""
+    found = [item for item in fields(config_class) if item.metadata]
+    return sorted(found, key=lambda item: PANELS.index(item.metadata["panel"]))
 
 
 def default_of(item: Field[Any]) -> Any:

@@ -121,7 +121,7 @@ def score(
             losses_of = losses_of or _loss_function(model)
             return _sum_by_window(losses_of(*batch), windows.num_scored[chosen])
 
-        for chosen, sums in ranks.in_turns(_batches(windows, batch_size), scored):
+        for chosen, sums in ranks.in_turns(batches_by_length(windows.num_read, batch_size), scored):
             if not np.isfinite(sums).all():
                 document = int(windows.document[chosen][~np.isfinite(sums)].min())
                 raise ModelError(
@@ -185,9 +185,9 @@ def _plan(lengths: np.ndarray, max_length: int, stride: int, has_context: bool) 
     return _Windows(document[filled], read_begin[filled], score_begin[filled], score_end[filled])
 
 
-def _batches(windows: _Windows, batch_size: int) -> Iterator[np.ndarray]:
-    """Indices of windows of like length, the longest first: what does not fit in memory fails at once."""
-    order = np.argsort(-windows.num_read, kind="stable")
+def batches_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Indices (B,) of rows of like length, the longest first: what does not fit in memory fails at once."""
+    order = np.argsort(-lengths, kind="stable")
     for begin in range(0, len(order), batch_size):
         yield order[begin : begin + batch_size]
 

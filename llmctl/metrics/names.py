@@ -60,14 +60,11 @@ _FAMILIES: Mapping[str, Family] = {
     "chat": "likelihood",
 }
 
-_LESS_IS_BETTER = {
-    *("loss", "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"),
-    *("mse", "mae", "rmse", "wer", "cer", "ter"),
-}
+_LESS_IS_BETTER = ("loss", "perplexity", "mse", "mae")
 
 
 def greater_is_better(score: str) -> bool:
-    """Whether a greater value of ``score`` is a better one; ``True`` for scores that are not known."""
+    """Whether a greater value of ``score`` is a better one."""
     return score not in _LESS_IS_BETTER
 
 

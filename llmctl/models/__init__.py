@@ -20,10 +20,9 @@ from llmctl.models.loading import (
     positions_of,
 )
 from llmctl.models.making import extend_vocabulary, new_model, save
-from llmctl.models.sources import BUILTIN, Source, find_source, hide_bars, plain_config
+from llmctl.models.sources import Source, find_source, hide_bars, plain_config
 
 __all__ = [
-    "BUILTIN",
     "LoadedModel",
     "Source",
     "check_causal",

@@ -63,10 +63,10 @@ def check_causal(model: Any, name: str) -> None:
 
 def describe(model: Any) -> str:
     """One line: family, shape and number of parameters."""
-    config = model.config
+    config = model.config.get_text_config()
     embeddings = model.get_input_embeddings().weight.numel()
     total = model.num_parameters()
     return (
-        f"{config.model_type}, {many(config.num_hidden_layers, 'layer')} x {config.hidden_size}: {total:,} parameters "
-        f"({total - embeddings:,} without embeddings), {str(model.dtype).removeprefix('torch.')}"
+        f"{model.config.model_type}, {many(config.num_hidden_layers, 'layer')} x {config.hidden_size}: "
+        f"{total:,} parameters ({total - embeddings:,} without embeddings), {str(model.dtype).removeprefix('torch.')}"
     )

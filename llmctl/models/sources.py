@@ -60,7 +60,7 @@ def find_source(source: str, runs_dir: Path) -> Source:
         if not run.has_model:
             raise RunError(
                 f"run {run.name} is not finished: it has no model yet",
-                hint=f"finish it: llmctl {run.command()} --resume {run.name}",
+                hint=f"finish it: {run.resume_command()}",
             )
         guard.check_directory(run.model)
         return Source(str(run.path), str(run.model), run=run)
@@ -135,7 +135,7 @@ def base_of(adapter: Adapter) -> Source:
         ModelError: it is not there any more, or is an adapter itself.
     """
     try:
-        found = find_source(adapter.base, Path("runs"))
+        found = find_source(adapter.base, adapter.folder / "none")  # a path or a Hub id, never a run's name
         if (Path(found.location) / adapters.ADAPTER).is_file():
             raise ModelError(f"{adapter.folder}: its model {adapter.base} is an adapter itself, not a model")
         return found

@@ -1,7 +1,7 @@
 """Objectives over labelled examples: what each must say, and what all of them share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -12,7 +12,7 @@ import torch
 from llmctl import ranks
 from llmctl.config import TaskSettings
 from llmctl.data.blocks import IGNORED as IGNORED
-from llmctl.inference import evaluating
+from llmctl.inference.scoring import batches_by_length, evaluating
 from llmctl.metrics import Scores
 from llmctl.objectives.features import TokenRows
 from llmctl.progress import SILENT, Progress
@@ -226,10 +226,3 @@ class TaskObjective(ABC):
                 scores = self.judge(features, predictions, metrics=metrics, num_resamples=0, seed=0)
                 found |= {name: score.value for name, score in scores.values.items()}
         return found
-
-
-def batches_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Indices (B,) of rows of like length, the longest first: what does not fit in memory fails at once."""
-    order = np.argsort(-lengths, kind="stable")
-    for begin in range(0, len(order), batch_size):
-        yield order[begin : begin + batch_size]

@@ -14,9 +14,8 @@ from llmctl.config import PretrainConfig
 from llmctl.data.blocks import IGNORED as IGNORED
 from llmctl.data.blocks import TokenizedDocuments, tokenize
 from llmctl.data.documents import Documents
-from llmctl.inference import evaluating
+from llmctl.inference.scoring import batches_by_length, evaluating
 from llmctl.metrics.intervals import Interval
-from llmctl.objectives.task import batches_by_length
 from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES
 

@@ -17,9 +17,9 @@ from llmctl.training.plan import (
     total_steps,
 )
 from llmctl.training.rates import FALL, HIGHEST, LOWEST, STEPS, RateCurve, rate_curve
-from llmctl.training.sampling import LikeLengths, Shuffled, WithEpoch, order_of
+from llmctl.training.sampling import LikeLengths, Shuffled, order_of
 from llmctl.training.speed import describe, for_this_machine
-from llmctl.training.strategies import check_strategy, layer_classes, whole_weights
+from llmctl.training.strategies import check_strategy, whole_weights
 from llmctl.training.streaming import Pass, Stream, counted_before
 from llmctl.training.trainer import ObjectiveTrainer
 
@@ -42,7 +42,6 @@ __all__ = [
     "StopOnSignal",
     "StoppedError",
     "Stream",
-    "WithEpoch",
     "bad_weight",
     "batch_told",
     "check_space",
@@ -54,7 +53,6 @@ __all__ = [
     "fit",
     "for_this_machine",
     "free_memory",
-    "layer_classes",
     "make_arguments",
     "newest_checkpoint",
     "order_of",

@@ -38,8 +38,9 @@ class StoppedError(RunError):
 class Recorder(TrainerCallback):
     """Appends each event to ``metrics.jsonl`` and tells it to the person who watches.
 
-    Speed is measured over training steps alone: evaluations and saves are left out. ``seconds`` counts from
-    ``began`` on the monotonic clock. A loss far above those before it is marked as a ``spike``.
+    Speed is that of steps and of all that they wait for, such as data: only what is before the first, evaluations and
+    saves are left out. ``seconds`` counts from ``began`` on the monotonic clock. A loss far above those before it is
+    marked as a ``spike``.
 
     Args:
         sample: given the model, what a person reads beside the scores of an evaluation.
@@ -60,17 +61,19 @@ class Recorder(TrainerCallback):
         self.sample = sample
         self._done = 0
         self._seconds = 0.0
-        self._began = 0.0
+        self._mark = 0.0  # up to where time is counted
         self._losses: deque[float] = deque(maxlen=_SPIKE_WINDOW)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._losses.extend(event["loss"] for event in state.log_history if "loss" in event)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._began = time.perf_counter()
+        self._mark = self._mark or time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._seconds += time.perf_counter() - self._began
+        now = time.perf_counter()
+        self._seconds += now - self._mark
+        self._mark = now
         self._done += self.plan.amount_at(state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -92,6 +95,10 @@ class Recorder(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         if self.sample and state.is_world_process_zero:
             self._record(self._event(state, {"sample": self.sample(extract_model_from_parallel(model))}))
+        self._mark = time.perf_counter()
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._mark = time.perf_counter()
 
     def _event(self, state: Any, content: Mapping[str, Any]) -> dict[str, Any]:
         seconds = round(time.monotonic() - self.began, 3)

@@ -85,7 +85,7 @@ class Saves:
     it waits at its end for what is being read.
 
     Args:
-        limit: how many checkpoints are kept, the best not counted where it is older; ``None``: all.
+        limit: how many checkpoints are kept, the best and the newest in any case; ``None``: all.
         resume: what to type after a save that failed, once that is mended.
     """
 
@@ -231,7 +231,7 @@ def check_space(config: Training, run: RunDir, model: Any, progress: Progress) -
     weights = sum(weight.numel() * weight.element_size() for weight in saved)
     copies = 2 if config.strategy == "fsdp" else 1  # what a model is loaded from, and what FSDP goes on from
     one = copies * weights + sum(2 * _BYTES_PER_STATE * weight.numel() for weight in trained)
-    most = config.save_total_limit + 2  # the best, and the newest before the oldest goes
+    most = max(config.save_total_limit, 2) + 1  # the newest stands beside them before the oldest goes
     free = shutil.disk_usage(run.path).free
     told = f"a checkpoint takes {one / 1e6:,.1f} MB, the model {weights / 1e6:,.1f} MB; {free / 1e6:,.1f} MB are free"
     if free < one + weights:

@@ -2,7 +2,8 @@
 
 import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -126,13 +127,25 @@ def _train(trainer: ObjectiveTrainer, config: Training, checkpoint: Checkpoint |
         if checkpoint and checkpoint.step >= plan.steps:
             trainer.restore(checkpoint.path)
         else:
-            trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+            with memory_told(trainer, config):
+                trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
     except pickle.UnpicklingError as error:  # the libraries read weights only
         assert checkpoint
         raise CheckpointError(
             f"{checkpoint.path} holds more than numbers, which could run code: it is not read",
             hint="go on only with runs of your own",
         ) from error
+
+
+@contextmanager
+def memory_told(trainer: ObjectiveTrainer, config: Training) -> Iterator[None]:
+    """Have a step that does not fit into memory say so.
+
+    Raises:
+        OutOfMemoryError: one does not.
+    """
+    try:
+        yield
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -147,12 +160,10 @@ def free_memory() -> None:
 
 def _follow(trainer: ObjectiveTrainer, stream: Stream, checkpoint: Checkpoint | None) -> None:
     """Have a stream know how far the training is, and begin where its last checkpoint was written."""
-    arguments = trainer.args
-    arguments.ignore_data_skip = True
-    trainer.add_callback(Reached(stream))
+    trainer.args.ignore_data_skip = True
+    trainer.add_callback(Reached(stream, checkpoint.step if checkpoint else 0))
     if checkpoint:
-        batches = checkpoint.step * arguments.gradient_accumulation_steps * arguments.world_size
-        stream.go_to(batches, checkpoint.path / STATE)
+        stream.go_to(checkpoint.path / STATE)
 
 
 def _tell_skipped(finite: Finite, progress: Progress) -> None:

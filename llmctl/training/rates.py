@@ -18,6 +18,7 @@ from llmctl.objectives import Objective
 from llmctl.runs import RunDir
 from llmctl.training import speed
 from llmctl.training.arguments import make_arguments
+from llmctl.training.fitting import memory_told
 from llmctl.training.plan import Plan
 from llmctl.training.trainer import ObjectiveTrainer
 
@@ -78,6 +79,9 @@ def rate_curve(
         advance: called after each step.
     """
     test = replace(config, learning_rate=LOWEST, logging_steps=1, report_to=(), load_best_model_at_end=False)
+    # Its own schedule takes the place of the run's, whose warm-up some optimisers have within.
+    test = replace(test, lr_scheduler_type="constant", warmup_steps=0)
+    test = replace(test, num_decay_steps=None, min_lr_rate=None, lr_power=None)
     plan = replace(plan, steps=STEPS, patience=None)
     test = speed.for_this_machine(test, plan)
     speed.prepare(model, test)
@@ -94,7 +98,8 @@ def rate_curve(
         validation=None,
         callbacks=[watch],
     )
-    trainer.train()
+    with memory_told(trainer, test):
+        trainer.train()
     return RateCurve(watch.rates, watch.losses)
 
 

@@ -24,34 +24,44 @@ from llmctl.training.sampling import order_of
 Buffers = Callable[[Place], Generator[Buffer, None, None]]
 
 
-class Pass(NamedTuple):
-    """All of a stream's text, once: batches and tokens."""
+STATE = "stream.json"
+"""The file of a checkpoint that says where in a stream it was written."""
 
+
+class Pass(NamedTuple):
+    """All of a stream's text, once: examples, batches of ``batch_size`` and tokens."""
+
+    examples: int
     batches: int
+    batch_size: int
     tokens: int
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where a chunk of examples begins.
+    """Where a chunk of examples begins, and how much of it an earlier session has learnt from.
 
     Attributes:
         chunk: its number, which is also the round in which its examples are as they are.
-        batch: batches before it.
+        examples: before it.
         passes: how often all of the stream was read before.
         seen: tokens before it, by source.
         place: where its buffer of text begins.
+        batch_size: examples of a batch when its order was decided, which depends on that.
+        learnt: of its examples, from the first in its order on.
     """
 
     chunk: int
-    batch: int
+    examples: int
     passes: int
     seen: dict[str, int]
     place: Place
+    batch_size: int
+    learnt: int = 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, learnt: int) -> dict[str, Any]:
         positions, drawn = self.place
-        return {**vars(self), "place": {"positions": positions, "drawn": drawn}}
+        return {**vars(self), "learnt": learnt, "place": {"positions": positions, "drawn": drawn}}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Start":
@@ -74,10 +84,18 @@ class Chunk:
     behind: Start
     ends_pass: bool
 
-    def batches(self, size: int, first: int) -> Iterator[np.ndarray]:
-        """The places (B,) of the batches from number ``first`` on."""
-        for begin in range(first * size, len(self.order), size):
+    def num_batches(self, size: int) -> int:
+        """How many there are to learn from."""
+        return -((self.start.learnt - len(self.order)) // size)
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """The places (B,) of those batches; the last may have fewer."""
+        for begin in range(self.start.learnt, len(self.order), size):
             yield self.order[begin : begin + size]
+
+    def learnt(self, batches: int, size: int) -> int:
+        """The examples learnt from when so many of those batches were."""
+        return min(self.start.learnt + batches * size, len(self.order))
 
     def examples(self, places: np.ndarray) -> list[Any]:
         """The examples of a batch."""
@@ -130,9 +148,11 @@ class Stream(IterableDataset[Any]):
         self.a_pass: Pass | None = None
         self.seen = dict.fromkeys(start.drawn, 0)
         self.passes = 0.0
-        self._start = Start(0, 0, 0, dict(self.seen), start)
-        self._first = 0  # batch to begin with
+        self._start = Start(0, 0, 0, dict(self.seen), start, batch_size)
         self._log: deque[Chunk] = deque()
+        self._before = self._reached = (
+            0  # batches of this session: before the first chunk of the log, and in all
+        )
 
     def passes_of(self, source: str) -> int:
         """How often the training has read all of one source."""
@@ -158,9 +178,7 @@ class Stream(IterableDataset[Any]):
                 reason = reason or exc
                 if buffer.ends_pass and not found:
                     raise reason from None
-                start = Start(
-                    start.chunk + 1, start.batch, start.passes + buffer.ends_pass, start.seen, buffer.behind
-                )
+                start = self._behind(start, buffer, 0, start.seen)
                 continue
             yield chunk
             start, found = chunk.behind, True
@@ -171,48 +189,62 @@ class Stream(IterableDataset[Any]):
         )
         if not len(mixture):
             raise DataError("the stream holds nothing to learn from", hint="give more text")
-        order = order_of(mixture, self.batch_size, self.seed)
+        order = order_of(mixture, start.batch_size, self.seed)
         order.set_epoch(start.chunk)
         tokens = mixture.tokens_in(start.chunk)
         seen = {**start.seen}
         for name, count in zip(mixture.sources, tokens.tolist(), strict=True):
             seen[name] += count
-        behind = Start(
+        behind = self._behind(start, buffer, len(mixture), seen)
+        return Chunk(start, mixture, np.fromiter(order, dtype=np.int64), behind, buffer.ends_pass)
+
+    def _behind(self, start: Start, buffer: Buffer, examples: int, seen: dict[str, int]) -> Start:
+        """Where the next chunk begins; an earlier session's batches were perhaps of another size than its will be."""
+        return Start(
             start.chunk + 1,
-            start.batch - (-len(mixture) // self.batch_size),
+            start.examples + examples,
             start.passes + buffer.ends_pass,
             seen,
             buffer.behind,
+            self.batch_size,
         )
-        return Chunk(start, mixture, np.fromiter(order, dtype=np.int64), behind, buffer.ends_pass)
 
     def __iter__(self) -> Iterator[list[Any]]:
         """The batches of this rank, every N-th of all: lists of examples; one chunk is made while another is used."""
-        for chunk, places in islice(self._batches(), ranks.index(), None, ranks.count()):
+        batches = self._batches()
+        while step := list(islice(batches, ranks.count())):
+            chunk, places = step[ranks.index()]
             yield chunk.examples(places)
 
     def _batches(self) -> Iterator[tuple[Chunk, np.ndarray]]:
         chunks = self.chunks()
-        skip = self._first - self._start.batch
         with ThreadPoolExecutor(1) as maker:
             ahead = maker.submit(next, chunks)
             while True:
                 chunk = ahead.result()
                 ahead = maker.submit(next, chunks)
                 self._log.append(chunk)
-                yield from ((chunk, places) for places in chunk.batches(self.batch_size, skip))
-                skip = max(skip - (chunk.behind.batch - chunk.start.batch), 0)
+                yield from ((chunk, places) for places in chunk.batches(self.batch_size))
 
-    def reach(self, batch: int) -> None:
-        """The training has learnt from so many batches, on all ranks."""
-        while len(self._log) > 1 and self._log[0].behind.batch <= batch:
+    def reach(self, batches: int) -> None:
+        """The training has learnt from so many batches in this session, on all ranks."""
+        self._reached = batches
+        while len(self._log) > 1 and (behind := self._before + self._num_batches()) <= batches:
             self._log.popleft()
+            self._before = behind
         if not self._log:
             return
-        chunk = self._log[0]
-        within = chunk.tokens((batch - chunk.start.batch) * self.batch_size)
-        self.seen = {name: count + within.get(name, 0) for name, count in chunk.start.seen.items()}
-        self.passes = batch / self.a_pass.batches if self.a_pass else float(chunk.start.passes)
+        start, learnt = self._log[0].start, self._learnt()
+        within = self._log[0].tokens(learnt)
+        self.seen = {name: count + within.get(name, 0) for name, count in start.seen.items()}
+        self.passes = (start.examples + learnt) / self.a_pass.examples if self.a_pass else float(start.passes)
+
+    def _num_batches(self) -> int:
+        return self._log[0].num_batches(self.batch_size)
+
+    def _learnt(self) -> int:
+        """Of the examples of the log's first chunk."""
+        return self._log[0].learnt(self._reached - self._before, self.batch_size)
 
     def save(self, file: Path) -> None:
         """Keep where the training is, so that it goes on from there without reading what went before."""
@@ -222,19 +254,16 @@ class Stream(IterableDataset[Any]):
             "passes": self.passes,
             "pass": self.a_pass,
             "lost": self.lost,
-            "start": self._log[0].start.to_json(),
+            "start": self._log[0].start.to_json(self._learnt()),
         }
         file.write_text(json.dumps(content))
 
-    def go_to(self, batch: int, file: Path) -> None:
-        """Begin with a batch; what is kept in ``file`` saves the reading of what went before, where it is there.
+    def go_to(self, file: Path) -> None:
+        """Begin where ``file`` was kept, with whatever size of batches and number of ranks that was.
 
         Raises:
             DataError: the stream is read from other shards than when the file was written.
         """
-        self._first = batch
-        if not file.exists():
-            return
         content = json.loads(file.read_text())
         if content["fingerprint"] != self.fingerprint:
             raise DataError(
@@ -249,27 +278,23 @@ class Stream(IterableDataset[Any]):
         self.lost.update(content["lost"])
 
 
-STATE = "stream.json"
-
-
-def counted_before(run: RunDir) -> Pass | None:
-    """What an earlier session of a run counted of its stream."""
+def counted_before(run: RunDir, batch_size: int) -> Pass | None:
+    """What an earlier session of a run counted of its stream, in batches of that size."""
     checkpoint = next(iter(run.all_checkpoints()), None)  # damaged ones have been set aside
     if checkpoint is None or not (checkpoint / STATE).exists():
         return None
     found = json.loads((checkpoint / STATE).read_text())["pass"]
-    return Pass(*found) if found else None
-
-
-"""The file of a checkpoint that says where in a stream it was written."""
+    return Pass(*found) if found and Pass(*found).batch_size == batch_size else None
 
 
 class Reached(TrainerCallback):
-    """Tells the stream how far the training is."""
+    """Tells the stream how far the training is, which begins behind ``step``."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, step: int) -> None:
         self.stream = stream
+        self.step = step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.stream.reach(state.global_step * args.gradient_accumulation_steps * args.world_size)
+        steps = state.global_step - self.step
+        self.stream.reach(steps * args.gradient_accumulation_steps * args.world_size)
         state.epoch = self.stream.passes  # Trainer knows no end of a stream: it would count shares of the run

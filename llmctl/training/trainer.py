@@ -276,6 +276,8 @@ class ObjectiveTrainer(Trainer):
                 self._complete(self.saves.made_in(step))
                 best = self.state.best_global_step if self.args.load_best_model_at_end else None
                 self.saves.put_in_place(step, world_size=self.args.world_size, best=best)
+        except (torch.OutOfMemoryError, torch.distributed.DistError):
+            raise
         except checkpoints.WRITE_ERRORS as error:
             raise self.saves.failed(step, error) from error
         finally:

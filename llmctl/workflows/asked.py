@@ -7,7 +7,7 @@ from llmctl import runs
 from llmctl.config import FinetuneConfig
 from llmctl.errors import ConfigError
 from llmctl.limits import check_length
-from llmctl.metrics.names import check_names
+from llmctl.metrics.names import check_names, on_hub
 from llmctl.tasks import KINDS, Task, best_metric_of, defaults_of, find_task, metrics_of
 from llmctl.workflows import asked_model, asked_optimiser
 from llmctl.workflows.train import shape_given
@@ -49,14 +49,17 @@ def check_asked(config: FinetuneConfig) -> None:
         ConfigError: naming the option or path.
     """
     from llmctl import heads, methods, models
-    from llmctl.data.examples import check_examples_source
 
     task = task_of(config)
-    check_examples_source(config, task)
     methods.check(config, task.kind)
     _check_loss(config, task.kind)
     check_names(config.metric, task.kind)
     if config.metric_for_best_model not in (None, "loss"):
+        if on_hub(config.metric_for_best_model):
+            raise ConfigError(
+                f"metric_for_best_model: {config.metric_for_best_model} is computed at the end, not during a training",
+                hint="a score of llmctl's own, or loss; --metric takes those of the Hub",
+            )
         check_names((config.metric_for_best_model,), task.kind)
     objective = KINDS[task.kind].objective
     if config.model:

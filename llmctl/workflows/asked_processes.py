@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from llmctl import launch, ranks
+from llmctl import launch
 from llmctl.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT", bound=Any)
@@ -15,7 +15,7 @@ def check(config: Any) -> None:
     Raises:
         ConfigError: naming the option.
     """
-    processes = _count(config)
+    processes = launch.num_processes(config)
     if processes == 1:
         return
     if config.auto_batch_size:
@@ -39,7 +39,7 @@ def with_global_batch(config: ConfigT) -> ConfigT:
     wanted = config.global_batch_size
     if wanted is None:
         return config
-    each, processes = config.per_device_train_batch_size, _count(config)
+    each, processes = config.per_device_train_batch_size, launch.num_processes(config)
     if wanted % (each * processes):
         raise ConfigError(
             f"global_batch_size {wanted} is no multiple of {each * processes}, "
@@ -49,7 +49,3 @@ def with_global_batch(config: ConfigT) -> ConfigT:
             else "choose --per-device-train-batch-size so that it is",
         )
     return replace(config, gradient_accumulation_steps=wanted // (each * processes))
-
-
-def _count(config: Any) -> int:
-    return ranks.count() if launch.is_rank() else config.num_processes or 1

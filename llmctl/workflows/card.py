@@ -54,12 +54,13 @@ def text_card(config: PretrainConfig, run_dir: RunDir, result: Any, objective: A
         description: of its shape.
     """
     scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in result.scores.items())
+    tokens = "tokens seen of the stream" if config.streaming else "training tokens"
     return f"""\
 # {run_dir.name}
 
 A {objective.what} trained by llmctl ({description}).
 
-- data: {mixing.described(config, result.sources)}; {result.train_tokens:,} training tokens; fingerprints in
+- data: {mixing.described(config, result.sources)}; {result.train_tokens:,} {tokens}; fingerprints in
   `environment.json`
 - training: {many(result.steps, "step")} in {result.seconds:,.0f} s; every setting in `recipe.yaml`
 

@@ -1,10 +1,10 @@
 """The story of ``llmctl eval``: a task's scores where there is a task, else the perplexity of text."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmctl import ranks, runs
-from llmctl.config import EvalConfig, FinetuneConfig, TaskData
+from llmctl.config import EvalConfig, FinetuneConfig, TaskData, options
 from llmctl.errors import ConfigError
 from llmctl.metrics.names import check_names
 from llmctl.progress import Progress
@@ -84,15 +84,15 @@ def run(config: EvalConfig, *, progress: Progress) -> "Judgement | TextResult":
 def _judge_task(
     config: EvalConfig, task: Task, settings: FinetuneConfig, source: "Source", progress: Progress
 ) -> "Judgement":
-    run_dir = source.run
-    own = config.data is None and run_dir is not None
+    run_dir, recipe = source.run, recipe_of(source.run)
+    own = config.data is None and run_dir is not None and (recipe is None or task.name == recipe.task)
     split, examples = ranks.first_then_others(lambda: _examples(config, task, settings, own, progress))
 
     from llmctl.workflows.judge import judge
 
     model, objective = load_judged(source, task, settings, config)
     objective = objective.aligned(examples, progress)
-    recipe, path = recipe_of(run_dir), None
+    path = None
     if run_dir:
         as_trained = bool(recipe and not config.max_eval_samples and read_alike(settings, recipe, TaskData))
         path = place_of_scores(run_dir, split, examples, as_trained=as_trained, progress=progress)
@@ -110,21 +110,25 @@ def _judge_task(
     )
 
 
+_OF_DATA = ("data", "header", "validation_data", "validation_split")
+
+
 def _settings(config: EvalConfig, recipe: FinetuneConfig | None) -> tuple[Task | None, FinetuneConfig]:
     """The task, if there is one, and how its examples are read: the run's way, overridden by what is asked for.
 
-    Data of one's own is read with nothing held out of it, and the run's columns are not asked of it.
+    Data of one's own is read with nothing held out of it; the run's columns are not asked of it, nor of another
+    task's data.
     """
     name = config.task or (recipe.task if recipe else None)
     if name is None:
         return None, FinetuneConfig()
     task = find_task(name)
     base = recipe or FinetuneConfig(task=name)
-    if config.data and recipe:
+    if recipe and (config.data or (task.data and name != recipe.task)):
         elsewhere: dict[str, Any] = {
             item.name: item.default
-            for item in fields(base)
-            if item.name.endswith("_column") or item.name in ("header", "validation_data", "validation_split")
+            for item in options(type(base))
+            if item.name.endswith("_column") or item.name in _OF_DATA
         }
         base = replace(base, **elsewhere)
     if config.data and config.split is None:

@@ -50,7 +50,8 @@ def run(stage: Stage[ConfigT, Any], config: ConfigT, *, progress: Progress) -> R
         ConfigError, RunError, DataError, ModelError: as ``train.run``.
     """
     train.check(stage, config)
-    config, splits = train.load(stage, stage.settle(config), progress)
+    train.check_here(stage, config)
+    config, splits = train.load(stage, train.settle(stage, config), progress)
 
     from llmctl import training
 

@@ -52,6 +52,11 @@ def check(config: FinetuneConfig) -> None:
     train.check(Finetuning(), config)
 
 
+def check_here(config: FinetuneConfig) -> None:
+    """As :func:`llmctl.workflows.train.check_here`."""
+    train.check_here(Finetuning(), config)
+
+
 def settle(config: FinetuneConfig) -> FinetuneConfig:
     """As :func:`llmctl.workflows.train.settle`."""
     return train.settle(Finetuning(), config)
@@ -75,8 +80,13 @@ class Finetuning(Stage[FinetuneConfig, FinetuneResult]):
     command = "finetune"
     config_class = FinetuneConfig
 
-    def check_data(self, config: FinetuneConfig) -> None:
+    def check_options(self, config: FinetuneConfig) -> None:
         check_asked(config)
+
+    def check_data(self, config: FinetuneConfig) -> None:
+        from llmctl.data.examples import check_examples_source
+
+        check_examples_source(config, task_of(config))
 
     def settle(self, config: FinetuneConfig) -> FinetuneConfig:
         return settled(config)

@@ -10,6 +10,7 @@ from llmctl.config import FinetuneConfig, PredictConfig, TaskData
 from llmctl.errors import DataError
 from llmctl.progress import Progress
 from llmctl.tasks import Task, find_task
+from llmctl.workflows.prompts import lines_of_file
 
 if TYPE_CHECKING:
     from llmctl.data.examples import Examples
@@ -65,11 +66,16 @@ def lines_of(config: PredictConfig, progress: Progress) -> list[tuple[int, str]]
     if config.text is not None:
         return [(1, config.text)]
     name = config.input_file or "the standard input"
-    try:
-        text = Path(config.input_file).read_text(encoding="utf-8") if config.input_file else sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name}: byte {error.object[error.start]:#04x} is not UTF-8") from error
-    lines = list(enumerate(text.removeprefix("\ufeff").removesuffix("\n").split("\n"), start=1))
+    if config.input_file:
+        found = lines_of_file(Path(config.input_file))
+    else:
+        try:
+            found = sys.stdin.read().removeprefix("\ufeff").split("\n")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{name}: byte {error.object[error.start]:#04x} is not UTF-8") from error
+    if not found[-1]:  # behind the last line end
+        found.pop()
+    lines = list(enumerate(found, start=1))
     blank = [number for number, line in lines if not line.strip()]
     if len(blank) == len(lines):
         raise DataError(f"{name}: no text in it", hint="one text a line")

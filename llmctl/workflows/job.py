@@ -9,6 +9,7 @@ from typing import Any
 from llmctl import disk
 from llmctl.config import FinetuneConfig, Job, PretrainConfig, SkypilotConfig, SlurmConfig
 from llmctl.errors import NOT_FINISHED, ConfigError
+from llmctl.launch import PORT
 from llmctl.recipe import resolve
 from llmctl.recipe_file import read
 
@@ -161,6 +162,7 @@ _SLURM = """\
 # Runs and the cache stand on a disk that all machines share, e.g.:
 # export LLMCTL_RUNS_DIR=$HOME/runs LLMCTL_CACHE_DIR=$SCRATCH/llmctl
 set -u
+export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK" # else srun, since SLURM 22.05, gives each task one
 
 # --resume auto begins the run, or goes on with it; the time limit leaves {spare} of the job's time for its last save.
 command=({command} --run-name {run}{seed})
@@ -202,6 +204,7 @@ def _skypilot(config: SkypilotConfig) -> str:
         command=_words(config),
         run=shlex.quote(_name(config)),
         processes=config.nodes * config.gpus_per_node,
+        port=PORT,
     )
 
 
@@ -232,5 +235,5 @@ run: |
   export LLMCTL_RUNS_DIR={runs}
   {command} --run-name {run} \\
     --num-processes {processes} --num-machines "$SKYPILOT_NUM_NODES" --machine-rank "$SKYPILOT_NODE_RANK" \\
-    --main-process-ip "$(echo "$SKYPILOT_NODE_IPS" | head -n 1)" --main-process-port 29500
+    --main-process-ip "$(echo "$SKYPILOT_NODE_IPS" | head -n 1)" --main-process-port {port}
 """

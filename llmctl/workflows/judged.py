@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmctl import runs
-from llmctl.config import EvalConfig, FinetuneConfig, PredictConfig
+from llmctl.config import EvalConfig, FinetuneConfig, PredictConfig, options
 from llmctl.errors import ConfigError
 from llmctl.progress import Progress
 from llmctl.recipe import resolve
@@ -30,12 +30,12 @@ def recipe_of(run_dir: RunDir | None) -> FinetuneConfig | None:
 
 
 def with_given(settings: SettingsT, config: EvalConfig | PredictConfig) -> SettingsT:
-    """``settings``, a config, with every field of the same name that ``config`` has off its default."""
+    """``settings``, a config, with every option of the same name that ``config`` asks for."""
     names = {item.name for item in fields(settings)}  # type: ignore[arg-type]
     given = {
         item.name: getattr(config, item.name)
-        for item in fields(config)
-        if item.name in names and getattr(config, item.name) != item.default
+        for item in options(type(config))
+        if item.name in names and config.asks_for(item.name)
     }
     return replace(settings, **given)  # type: ignore[type-var]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from llmctl import costs, runs
+from llmctl import costs, launch, runs
 from llmctl.config import Device, FinetuneConfig, PretrainConfig
 from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES
@@ -58,7 +58,7 @@ def plan(
     from llmctl.training import rehearsal
 
     weights = rehearsal.weights_of(make)
-    processes = _processes(config)
+    processes = launch.num_processes(config)
     sharded = config.strategy != "ddp" and processes > 1
     batch = replace(batch, chunked=not sharded and not config.torch_compile)
     amount = _amount(config, processes, length)
@@ -179,12 +179,6 @@ class _Tokens:
         roles: Mapping[str, str] = family.roles if family else {"pad_token": ""}
         order = list(dict.fromkeys(roles.values()))
         vars(self).update({f"{role}_id": order.index(token) for role, token in roles.items()})
-
-
-def _processes(config: TrainConfig) -> int:
-    import torch
-
-    return config.num_processes or config.num_machines * max(1, torch.cuda.device_count())
 
 
 def _numbers(config: TrainConfig, sharded: bool) -> "Numbers":

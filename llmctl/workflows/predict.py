@@ -61,8 +61,8 @@ def check(config: PredictConfig) -> None:
         raise ConfigError(
             f"no such file: {config.input_file}", hint="one text a line in a .txt, or rows of a .jsonl"
         )
-    if config.output_file and Path(config.output_file).exists():
-        raise ConfigError(f"{config.output_file} exists", hint="name a new file: nothing is overwritten")
+    if config.output_file:
+        disk.check_new_file(Path(config.output_file))
     if config.task:
         find_task(config.task)
     from llmctl import heads, models

@@ -63,7 +63,7 @@ class TrainResult:
     objective: str
     steps: int
     kept: Kept
-    train_tokens: int
+    train_tokens: int  # of the training set; of a stream those that were seen
     num_parameters: int
     seconds: float
     scores: dict[str, float]
@@ -77,6 +77,11 @@ class TrainResult:
 def check(config: PretrainConfig) -> None:
     """As :func:`llmctl.workflows.train.check`."""
     train.check(Pretraining(), config)
+
+
+def check_here(config: PretrainConfig) -> None:
+    """As :func:`llmctl.workflows.train.check_here`."""
+    train.check_here(Pretraining(), config)
 
 
 def settle(config: PretrainConfig) -> PretrainConfig:
@@ -103,9 +108,12 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
     config_class = PretrainConfig
 
     def check_data(self, config: PretrainConfig) -> None:
+        check_text(config)
+        streaming.check_end(config)
+
+    def check_options(self, config: PretrainConfig) -> None:
         from llmctl.architectures import DEFAULT_ARCHITECTURES
 
-        check_text(config)
         streaming.check(config)
         _check_options(config)
         if config.model:

@@ -47,6 +47,27 @@ def check_given(config: GenerateConfig) -> None:
             )
 
 
+def lines_of_file(path: Path) -> list[str]:
+    """The lines of a text file; what follows the last line end is one, perhaps empty.
+
+    Raises:
+        DataError: it cannot be read, or a line is not UTF-8.
+    """
+    try:
+        raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    lines = []
+    for number, line in enumerate(raw, start=1):
+        try:
+            lines.append(line.decode("utf-8").removesuffix("\r"))
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}:{number}: byte {line[error.start]:#04x} is not UTF-8", hint="save the file as UTF-8"
+            ) from error
+    return lines
+
+
 def read_asked(config: GenerateConfig, progress: Progress) -> list[Asked]:
     """The prompt that was typed, or those of the input file; empty lines of it are told.
 
@@ -57,18 +78,9 @@ def read_asked(config: GenerateConfig, progress: Progress) -> list[Asked]:
         return [Asked(config.prompt, "the prompt")]
     path = Path(config.input_file or "")
     asked, skipped = [], 0
-    try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
-    for number, raw in enumerate(lines, start=1):
+    lines = lines_of_file(path)
+    for number, line in enumerate(lines, start=1):
         where = f"{path}:{number}"
-        try:
-            line = raw.decode("utf-8").removesuffix("\r")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{where}: byte {raw[error.start]:#04x} is not UTF-8", hint="save the file as UTF-8"
-            ) from error
         if line.strip():
             asked.append(Asked(_of_json(line, where) if path.suffix == ".jsonl" else line, where))
         elif number < len(lines):  # what follows the last line end is no line

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llmctl import disk, manifest, runs
-from llmctl.config import FinetuneConfig, Launch, PretrainConfig, RunPlace, Training
+from llmctl.config import FinetuneConfig, Launch, PretrainConfig, RunPlace, Training, options
 from llmctl.data.mixture import ingredients
 from llmctl.environment import versions
 from llmctl.errors import ConfigError, DataError, LlmctlError, RunError
@@ -123,19 +123,19 @@ def take_up(command: str, config: ConfigT) -> tuple[ConfigT, Resumed | None]:
 
 def _changes(config: Any, recipe: Any) -> dict[str, tuple[Any, Any]]:
     """What is asked for beside ``--resume`` and is not as in the run's recipe."""
-    alone = type(config)()
     found = {}
     kept = _PLACE | (_BATCH if recipe.auto_batch_size and _together(config) == _together(recipe) else set())
-    for item in fields(config):
+    for item in options(type(config)):
         asked, then = getattr(config, item.name), getattr(recipe, item.name)
-        if item.name not in kept and asked not in (getattr(alone, item.name), then):
+        if item.name not in kept and asked != then and config.asks_for(item.name):
             found[item.name] = (then, asked)
     return found
 
 
-def _together(config: Any) -> int:
+def _together(config: Any) -> int | None:
     """Examples that a device sees in a step, which stay as they are when memory has asked for smaller batches."""
-    return int(config.per_device_train_batch_size * config.gradient_accumulation_steps)
+    size = config.per_device_train_batch_size
+    return size and int(size * config.gradient_accumulation_steps)
 
 
 def _may_be_moved(name: str, then: Any, now: Any, *, streaming: bool) -> bool:
@@ -318,7 +318,7 @@ def edited(run: RunDir, recipe: Path, step: int) -> dict[str, str]:
     if now.auto_batch_size or now.global_batch_size:
         known |= _BATCH
     found = {}
-    for name in (item.name for item in fields(now) if item.name not in known):
+    for name in (item.name for item in options(kind) if item.name not in known):
         before, after = getattr(then, name), getattr(now, name)
         streaming = getattr(now, "streaming", False)
         if before != after and not _may_be_moved(name, before, after, streaming=streaming):

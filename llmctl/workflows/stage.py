@@ -90,8 +90,12 @@ class Stage(ABC, Generic[ConfigT, ResultT]):
     config_class: ClassVar[type]
 
     @abstractmethod
+    def check_options(self, config: ConfigT) -> None:
+        """Find what is wrong with the task or model that is asked for; imports nothing heavy."""
+
+    @abstractmethod
     def check_data(self, config: ConfigT) -> None:
-        """Find what is wrong with the data or task that is asked for; imports nothing heavy."""
+        """Find whether the data is there, and such as can be read; imports nothing heavy."""
 
     @abstractmethod
     def settle(self, config: ConfigT) -> ConfigT:

@@ -41,7 +41,7 @@ class Measured:
 
 
 def check(config: PretrainConfig) -> None:
-    """Refuse what a stream cannot do, and one whose end must be told.
+    """Refuse what a stream cannot do.
 
     Raises:
         ConfigError: naming the option.
@@ -60,12 +60,24 @@ def check(config: PretrainConfig) -> None:
             "--dataloader-num-workers is not for streams: each process would read all of the text",
             hint="leave it out; a thread reads and tokenises ahead",
         )
-    if config.max_steps or config.max_tokens:
-        return
     parts = ingredients(config.data)
-    if parts[0].weight is not None and len(parts) > 1:
+    if not _end_given(config) and len(parts) > 1 and parts[0].weight is not None:
         raise ConfigError("a stream of several sources with weights has no end", hint=_GIVE_END)
-    for source, _ in parts:
+
+
+def _end_given(config: PretrainConfig) -> bool:
+    return bool(config.max_steps or config.max_tokens)
+
+
+def check_end(config: PretrainConfig) -> None:
+    """Refuse a stream whose end must be told, as its sources are not at hand.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    if not config.streaming or _end_given(config):
+        return
+    for source, _ in ingredients(config.data):
         if isinstance(resolve(source, config), HubSource):
             raise ConfigError(
                 f"how much text {source} has is not known before all of it was fetched", hint=_GIVE_END
@@ -129,15 +141,16 @@ def _measured(
         + " and ".join(part.examples.description for part in first.mixture.parts)
     )
     lengths = first.mixture.lengths
-    if config.max_steps or config.max_tokens:
+    if _end_given(config):
         return Measured(description, tokens, len(first.order), lengths)
-    counted = training.counted_before(run_dir) or _count(stream, text, progress)
+    size = config.per_device_train_batch_size
+    counted = training.counted_before(run_dir, size) or _count(stream, text, size, progress)
     stream.a_pass = counted
-    examples = counted.batches * config.per_device_train_batch_size
-    return Measured(description, counted.tokens, examples, lengths)
+    # As many as fill its batches: the last of each buffer may have fewer.
+    return Measured(description, counted.tokens, counted.batches * size, lengths)
 
 
-def _count(stream: "Stream", text: "StreamedText", progress: Progress) -> Any:
+def _count(stream: "Stream", text: "StreamedText", batch_size: int, progress: Progress) -> Any:
     """Read and tokenise all of the text once, for the number of steps; ``--max-steps`` would save that."""
     from llmctl.training import Pass
 
@@ -145,8 +158,9 @@ def _count(stream: "Stream", text: "StreamedText", progress: Progress) -> Any:
         closing(stream.chunks()) as chunks,
         progress.bar(f"counting {text.name}", None, "tokens") as advance,
     ):
-        seen = 0
+        seen = batches = 0
         for chunk in chunks:
+            batches += chunk.num_batches(batch_size)
             tokens = sum(chunk.behind.seen.values())
             advance(tokens - seen)
             seen = tokens
@@ -155,7 +169,7 @@ def _count(stream: "Stream", text: "StreamedText", progress: Progress) -> Any:
     progress.note(
         f"{text.name}: {many(seen, 'token')}, counted for the number of steps (--max-steps saves that)"
     )
-    return Pass(chunk.behind.batch, seen)
+    return Pass(chunk.behind.examples, batches, batch_size, seen)
 
 
 def tell_seen(stream: "Stream", lost: Collection[str], progress: Progress) -> None:

@@ -25,7 +25,7 @@ TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", 
 
 
 def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
-    """Find what is wrong without importing the heavy libraries.
+    """Find what is wrong with what is asked for, without importing the heavy libraries.
 
     Raises:
         ConfigError, RunError: naming the option or path.
@@ -35,21 +35,20 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
     if run_dir := resuming.find(stage.command, config):
         runs.check_idle(run_dir)
         config = resuming.take_up(stage.command, config)[0]
-        asked_optimiser.check(config)
-        with resuming.told_where_from(run_dir):
-            stage.check_data(config)
-        return
-    stage.check_data(config)
+    with resuming.told_where_from(run_dir) if run_dir else nullcontext():
+        stage.check_options(config)
     asked_processes.check(config)
     asked_processes.with_global_batch(stage.settle(config))
+    asked_optimiser.check(config)
+    asked_strategy.check(config)
+    if run_dir:  # what follows was settled when it began
+        return
     if config.model and (given := shape_given(config)):
         raise ConfigError(
             f"{', '.join(given)}: the shape of --model {config.model} is given by its checkpoint",
             hint="leave them out, or leave --model out to start from scratch",
         )
     asked_model.check_tokenizer(config)
-    asked_optimiser.check(config)
-    asked_strategy.check(config)
     asked_model.check_kernels(config)
     for tracker in config.report_to:
         if tracker in TRACKERS and find_spec(TRACKERS[tracker]) is None:
@@ -58,6 +57,19 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
             )
     if config.run_name:
         runs.check_new(runs.runs_dir(config.runs_dir), config.run_name)
+
+
+def check_here(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
+    """Find what is not on this machine, GPUs or data; a training may be planned without it.
+
+    Raises:
+        ConfigError, RunError: naming the option or path.
+    """
+    run_dir = resuming.find(stage.command, config)
+    config = resuming.take_up(stage.command, config)[0]
+    asked_strategy.check_here(config)
+    with resuming.told_where_from(run_dir) if run_dir else nullcontext():
+        stage.check_data(config)
 
 
 def settle(stage: Stage[ConfigT, Any], config: ConfigT) -> ConfigT:
@@ -82,7 +94,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
 
     def taken_up() -> tuple[ConfigT, resuming.Resumed | None]:
         check(stage, config)
-        asked_strategy.check_here(config)
+        check_here(stage, config)
         return resuming.take_up(stage.command, config)
 
     asked = config

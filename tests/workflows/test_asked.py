@@ -42,3 +42,9 @@ def test_conversations_of_one_row_would_see_each_others_prompt() -> None:
     check_asked(FinetuneConfig(task="alpaca", packing=True, method="lora"))
     with pytest.raises(ConfigError, match="--method prompt conversations of one row"):
         check_asked(FinetuneConfig(task="alpaca", packing=True, method="prompt"))
+
+
+def test_a_metric_of_the_hub_decides_nothing_during_a_training() -> None:
+    name = "org/metric@0123456789abcdef0123456789abcdef01234567"
+    with pytest.raises(ConfigError, match="is computed at the end, not during a training"):
+        check_asked(FinetuneConfig(task="sst2", metric_for_best_model=name))

@@ -11,6 +11,7 @@ from llmctl import runs
 from llmctl.cli.judgement import as_text
 from llmctl.config import EvalConfig, FinetuneConfig
 from llmctl.errors import ConfigError, DataError, ModelError
+from llmctl.hub import NotCachedError
 from llmctl.workflows import evaluate, finetune, pretrain
 from llmctl.workflows.judge import Judgement
 from llmctl.workflows.perplexity import TextResult
@@ -55,6 +56,12 @@ def test_other_data_gets_scores_of_its_own(tuned: Path, places: Path, watched: W
     assert as_text(found).startswith(f"{tuned} on other reviews.csv ")
     assert Path(found.path).with_suffix(".predictions.jsonl").read_text().count("\n") == 40
     assert (tuned / "eval" / "validation.json").read_text() == before
+
+
+def test_another_task_is_judged_by_its_own_data(tuned: Path, watched: Watched) -> None:
+    """Never by the run's, under the other's name."""
+    with pytest.raises(NotCachedError, match="not in the cache: nyu-mll/glue"):
+        judged(watched, model="tuned", task="sst2")
 
 
 def test_the_columns_of_other_data_may_be_named(tuned: Path, places: Path, watched: Watched) -> None:

@@ -1,6 +1,7 @@
 """``--find-learning-rate``: a suggestion that trains, and nothing of the user's changed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,25 @@ def test_fine_tuning_has_it_too(tune: Any, places: Path) -> None:
 def test_a_run_that_is_resumed_is_not_tested(quick: Any, places: Path) -> None:
     with pytest.raises(ConfigError, match="--find-learning-rate tries a new model"):
         pretrain.check(PretrainConfig(resume="x", find_learning_rate=True))
+
+
+def test_it_tries_the_batches_and_the_optimiser_of_the_run(
+    quick: Any, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A global batch is made up; a schedule that is longer than the test, and a warm-up, are no part of it."""
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        "llmctl.training.rates.make_arguments", lambda config, *rest, **options: seen.append(config)
+    )
+    asked = quick(
+        global_batch_size=12, warmup_steps=500, max_steps=1000, eval_steps=None
+    )
+    with pytest.raises(AttributeError):  # where the test itself would begin
+        pretrain.find_rate(asked, progress=SILENT)
+    assert seen[0].gradient_accumulation_steps == 3
+    assert seen[0].warmup_steps == 0
+    long = quick(
+        lr_scheduler_type="warmup_stable_decay", num_decay_steps=200, max_steps=1000, eval_steps=None
+    )
+    monkeypatch.undo()
+    assert pretrain.find_rate(replace(long, runs_dir=str(places / "runs")), progress=SILENT).rates

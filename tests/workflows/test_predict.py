@@ -94,6 +94,8 @@ def test_answers_go_to_a_new_file(tuned: Path, places: Path, watched: Watched) -
     assert lines_of(out) == result.answers
     with pytest.raises(ConfigError, match="exists"):
         answers(watched, text="good", output_file=str(out))
+    with pytest.raises(ConfigError, match="no such directory"):
+        answers(watched, text="good", output_file=str(places / "nowhere" / "out.jsonl"))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_a_question_is_asked_for(base_model: Path) -> None:
 def test_text_that_is_not_utf_8_is_refused(tuned: Path, places: Path, watched: Watched) -> None:
     file = places / "latin.txt"
     file.write_bytes(b"fine\ncaf\xe9\n")
-    with pytest.raises(DataError, match=r"latin.txt: byte 0xe9 is not UTF-8"):
+    with pytest.raises(DataError, match=r"latin.txt:2: byte 0xe9 is not UTF-8"):
         answers(watched, input_file=str(file))
 
 

@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from llmctl import runs
-from llmctl.config import PretrainConfig
+from llmctl.config import FinetuneConfig, PretrainConfig
 from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.objectives.causal_lm import CausalLM
 from llmctl.recipe import resolve, to_yaml
 from llmctl.runs import RunDir
 from llmctl.training import ObjectiveTrainer, OutOfMemoryError, StoppedError
-from llmctl.workflows import pretrain
+from llmctl.workflows import finetune, pretrain
 from llmctl.workflows.resuming import AlreadyFinishedError
 from tests.damage import DAMAGES, one_bit_flipped
 from tests.workflows.conftest import Watched, interrupted_at
@@ -314,6 +314,29 @@ def test_other_changes_are_refused_with_both_values_and_taken_with_leave(cut: Ru
     assert (recipe.learning_rate, recipe.weight_decay) == (5e-3, 0.2)
 
 
+def test_a_default_that_was_typed_is_a_change(quick: Any, places: Path) -> None:
+    with pytest.raises(StoppedError):
+        pretrain.run(quick(run_name="decayed", weight_decay=0.3), progress=interrupted_at(6))
+    pretrain.check(PretrainConfig(resume="decayed"))
+    with pytest.raises(ConfigError, match=r"weight_decay is 0\.3 there, 0\.1 here"):
+        pretrain.check(PretrainConfig(resume="decayed", typed=frozenset(["weight_decay"])))
+
+
+def test_what_processes_cannot_do_is_refused_of_a_run_too(quick: Any, places: Path) -> None:
+    with pytest.raises(StoppedError):
+        pretrain.run(quick(run_name="small", auto_batch_size=True), progress=interrupted_at(6))
+    with pytest.raises(ConfigError, match="--auto-batch-size: when memory is short in one of several"):
+        pretrain.check(PretrainConfig(resume="small", num_processes=2))
+
+
+def test_fine_tuning_with_batches_that_may_get_smaller_goes_on(tune: Any, places: Path) -> None:
+    asked = tune(auto_batch_size=True, logging_steps=1, eval_steps=4, run_name="small")
+    with pytest.raises(StoppedError):
+        finetune.run(asked, progress=interrupted_at(6))
+    finetune.run(FinetuneConfig(resume="small"), progress=Watched())
+    assert run_of(places, "small").finished
+
+
 @pytest.mark.parametrize("leave", [(), ("hidden_size",)])
 def test_what_cannot_change_is_refused(cut: RunDir, leave: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="hidden_size"):
@@ -364,7 +387,7 @@ def test_what_is_not_found_from_here_is_told_with_the_place_it_was_trained_from(
     with pytest.raises(
         ConfigError, match=f"no such file: stories.txt; run cut was trained from {places}"
     ) as caught:
-        pretrain.check(PretrainConfig(resume="cut"))
+        pretrain.check_here(PretrainConfig(resume="cut"))
     assert caught.value.hint == f"cd {places} && llmctl pretrain --resume {run_of(places, 'cut').path}"
 
 
