@@ -29,7 +29,7 @@ PORT = 29500
 """Torch's own."""
 _SHUTDOWN_SECONDS = 3600  # a last checkpoint may take long; a second signal does not wait
 _A_CORE = 4  # processes that take turns on a processor, to try things out
-_RUN = "run"  # beside the file of the code
+_RUN, _WORD = "run", "word"  # beside the file of the code
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
@@ -72,7 +72,9 @@ def take_rank_from_scheduler() -> None:
         "LOCAL_WORLD_SIZE": str(tasks // nodes),
     }
     os.environ.setdefault("MASTER_ADDR", machines.first_host(os.environ["SLURM_STEP_NODELIST"]))
-    os.environ.setdefault("MASTER_PORT", str(PORT))
+    os.environ.setdefault(
+        "MASTER_PORT", str(20_000 + ranks.number("SLURM_JOB_ID") % 20_000)
+    )  # jobs share machines
 
 
 def num_processes(config: Launch) -> int:
@@ -188,7 +190,7 @@ def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable
             raise
         except ChildFailedError as failed:
             if not (code := _code(code_file)):
-                raise _without_a_word(failed.failures) from None
+                raise _untold(failed.failures, code_file.with_name(_WORD)) from None
             return code
         except (DistError, RendezvousError) as error:
             raise ranks.unmet(f"{place.address or 'localhost'}:{place.port}", error) from error
@@ -252,10 +254,18 @@ def leave_code(code: int) -> int:
     return code
 
 
+def leave_word(what: str) -> None:
+    """As a rank that ends untold, leave the reason: the launcher tells the first, where no rank was killed."""
+    if place := os.environ.get(CODE_FILE):
+        with contextlib.suppress(FileExistsError), Path(place).with_name(_WORD).open("x") as file:
+            file.write(what)
+
+
 def forget_code() -> None:
     """As a rank, begin anew: what an earlier attempt has told is told."""
     if place := os.environ.get(CODE_FILE):
         Path(place).unlink(missing_ok=True)
+        Path(place).with_name(_WORD).unlink(missing_ok=True)
 
 
 def leave_run(run: RunDir) -> None:
@@ -284,22 +294,25 @@ def _code(file: Path) -> int:
     return 0
 
 
-def _without_a_word(failures: Mapping[int, Any]) -> RanksFailedError:
-    """Of several the one that was killed: the others may have ended for want of it, by the launcher's SIGTERM."""
+def _untold(failures: Mapping[int, Any], word: Path) -> RanksFailedError:
+    """Of several the one that was killed: the others may have ended for want of it, by the launcher's SIGTERM.
+
+    Where none was, the ``word`` that one has left.
+    """
 
     def order(item: tuple[int, Any]) -> tuple[bool, int, int]:
         rank, failure = item
         return failure.exitcode == -signal.SIGTERM, failure.exitcode, rank
 
     rank, failure = min(failures.items(), key=order)
-    if failure.exitcode >= 0:
-        what = f"ended with code {failure.exitcode}"
+    what = f"rank {rank} (process {failure.pid}) "
+    if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:
+        what += f"was killed ({signal.Signals(-failure.exitcode).name})"
+    elif word.exists():
+        what = word.read_text()
     else:
-        what = f"was killed ({signal.Signals(-failure.exitcode).name})"
-    return RanksFailedError(
-        f"rank {rank} (process {failure.pid}) {what}: all processes ended",
-        hint=going_on(),
-    )
+        what += f"ended with code {failure.exitcode}"
+    return RanksFailedError(f"{what}: all processes ended", hint=going_on())
 
 
 def _end_all_at_once() -> None:

@@ -15,6 +15,7 @@ from llmctl.ranks import SECONDS_TO_COME, RanksFailedError
 _SECONDS_IN_SILENCE = 10.0
 _SECONDS_BETWEEN = 1.0
 _SECONDS_OF_A_CALL = timedelta(seconds=10)
+_ELSEWHERE = "192.0.2.1"  # of RFC 5737: nobody's, so it is reached as any address outside is
 
 
 def first_host(nodes: str) -> str:
@@ -29,16 +30,24 @@ def interface_to(address: str) -> str | None:
     """The network interface through which ``address`` is reached.
 
     Left to itself gloo takes that of this machine's name, which many systems give an address that no other machine
-    reaches (127.0.1.1).
+    reaches (127.0.1.1). So it may be with ``address`` on machine 0 itself: then that of other machines is taken.
     """
     import psutil  # type: ignore[import-untyped]
 
+    own = _own_address(address)
+    if own and own.startswith("127.") and not address.startswith(("127.", "localhost")):
+        own = _own_address(_ELSEWHERE)
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(each.address == own for each in addresses):
+            return str(name)
+    return None
+
+
+def _own_address(address: str) -> str | None:
+    """The address of this machine that packets to another come from; ``None``: there is no way to it."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((address, 9))  # sends nothing
-        own = probe.getsockname()[0]
-        for name, addresses in psutil.net_if_addrs().items():
-            if any(each.address == own for each in addresses):
-                return str(name)
+        return str(probe.getsockname()[0])
     return None
 
 

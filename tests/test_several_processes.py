@@ -47,11 +47,12 @@ HOW += ("--keep-checkpoints",)
 # As many examples at once as go evenly into neither 25 nor 89: of the last step of an epoch a process has next to none,
 # or none at all.
 BATCH = ("--per-device-train-batch-size", "4", "--global-batch-size", "8")
+TWO = ("--num-processes", "2")
 
 
 def commands(data: Path) -> dict[str, list[str]]:
     """Trainings, each under the name of its run, and what is done with their models."""
-    text = [*reading(data), *HOW]
+    text = [*reading(data), *HOW, *BATCH]
     made = {
         "causal": [*text],
         "masked": [*text, "--objective", "mlm", "--architecture", "bert"],
@@ -78,7 +79,7 @@ def commands(data: Path) -> dict[str, list[str]]:
 
 def reading(data: Path) -> list[str]:
     text = ["pretrain", "--data", str(data / "train.txt"), "--validation-data", str(data / "dev.txt")]
-    return [*text, "--sample-by", "line", "--block-size", "64", *TINY, *BATCH]
+    return [*text, "--sample-by", "line", "--block-size", "64", *TINY]
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +160,7 @@ def test_texts_are_those_of_one_process(one: Path, two: Path) -> None:
 
 
 class Started:
-    """A training of two processes."""
+    """A training of two processes, where ``further`` options do not say otherwise."""
 
     def __init__(self, place: Path, data: Path, *further: str) -> None:
         self.run = RunDir(place / "runs" / "two")
@@ -172,16 +173,20 @@ class Started:
             "20",
             "--logging-steps",
             "5",
-            *further,
         ]
-        command = [*reading(data), *how, "--run-name", "two", "--num-processes", "2", "--keep-checkpoints"]
+        command = [*reading(data), *how, "--run-name", "two", "--keep-checkpoints"]
+        command += further if "--num-processes" in further else (*TWO, *further)
         self.arguments = command
         self.process = self.go_on()
 
     def learnt(self) -> "Started":
         """Itself, when it has learnt for some steps."""
-        wait_until(lambda: any(event["step"] > 30 for event in self.run.events()))
+        wait_until(lambda: self.process.poll() is not None or self._step() > 30)
+        assert self.process.poll() is None, self.process.communicate()[1]
         return self
+
+    def _step(self) -> int:
+        return max((event["step"] for event in self.run.events()), default=0)
 
     def go_on(self, *resume: str) -> subprocess.Popen[str]:
         place = self.run.path.parent.parent
@@ -242,6 +247,39 @@ def test_a_signal_ends_all_in_order(started: Callable[..., Started]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", [(), ("--streaming", "--buffer-size", "10")])
+def test_another_number_of_processes_goes_on_with_the_same_steps(
+    data: Path, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    """As many steps of as many examples, so that the text is seen as often as was asked for; with the same losses."""
+    environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    usual = [*reading(data), *how, "--num-train-epochs", "15", "--logging-steps", "1", "--eval-steps", "10"]
+
+    def start(*command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "llmctl", *command],
+            cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    whole, cut = (RunDir(tmp_path / "runs" / name) for name in ("whole", "cut"))
+    usual += ["--per-device-train-batch-size", "3"]
+    alone = start(*usual, "--gradient-accumulation-steps", "2", "--run-name", "whole")
+    assert alone.wait(100) == 0
+    two = start(*usual, "--run-name", "cut", *TWO)
+    wait_until(lambda: two.poll() is not None or any(event["step"] > 15 for event in cut.events()))
+    two.send_signal(signal.SIGINT)
+    assert two.wait(30) == 130
+    goes_on = start("pretrain", "--resume", "cut")
+    said = goes_on.communicate(timeout=100)[1]
+    assert goes_on.returncode == 0, said
+    losses, again = (values(list(run.events()), "loss") for run in (whole, cut))
+    assert "global_batch_size None -> 6" in said
+    assert len(losses) > 30
+    assert again == pytest.approx(losses, rel=1e-4)
+    assert values(list(cut.events()), "epoch")[-1] == values(list(whole.events()), "epoch")[-1]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.soak), 1])
 def test_a_rank_that_is_killed_ends_all_and_is_told_once(started: Callable[..., Started], rank: int) -> None:
     training = started().learnt()
@@ -285,6 +323,46 @@ def test_a_rank_that_hangs_ends_all(started: Callable[..., Started]) -> None:
     [told] = errors_in(said)
     assert told.startswith(f"error: rank 1 (process {lost.pid} on ")
     assert told.endswith(" has not answered for 5 seconds: all processes end")
+
+
+@pytest.mark.slow
+def test_of_four_ranks_the_killed_one_is_told_and_all_end_soon(started: Callable[..., Started]) -> None:
+    """Neither waits for what its neighbours notice one after the other."""
+    training = started("--num-processes", "4").learnt()
+    lost = training.rank(2)
+    lost.kill()
+    code, said = training.ended(12)
+    assert code == 1
+    assert errors_in(said) == [
+        f"error: rank 2 (process {lost.pid}) was killed (SIGKILL): all processes ended"
+    ]
+
+
+@pytest.mark.slow
+def test_processes_that_are_all_stopped_go_on_later(started: Callable[..., Started]) -> None:
+    """Ctrl-Z, and a scheduler that has something more urgent."""
+    training = started("--ddp-timeout", "3").learnt()
+    processes = [psutil.Process(training.process.pid), training.rank(0), training.rank(1)]
+    for process in processes:
+        process.suspend()
+    time.sleep(8)
+    for process in processes:
+        process.resume()
+    time.sleep(4)
+    training.process.send_signal(signal.SIGINT)
+    code, said = training.ended(30)
+    assert (code, errors_in(said)) == (130, [])
+
+
+@pytest.mark.slow
+def test_processes_that_cannot_talk_to_each_other_say_why(
+    started: Callable[..., Started], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nope0")
+    code, said = started().ended(60)
+    assert code == 1
+    [told] = errors_in(said)
+    assert "nope0" in told
 
 
 @pytest.mark.soak

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmctl import launch, ranks
 from llmctl.config import Launch
-from llmctl.errors import ConfigError, LlmctlError, Terminated
+from llmctl.errors import NOT_FINISHED, ConfigError, LlmctlError, Terminated
+from llmctl.hub import first_line
 
 if TYPE_CHECKING:
     from llmctl.cli.console import Console
     from llmctl.watchdog import Watchdog
 
-_SECONDS_FOR_THE_LAUNCHER = 10.0
+_SECONDS_FOR_OTHERS = 3.0
+_ALL_END_SO = (0, NOT_FINISHED, 130, 143)  # codes with which each rank ends by itself
 _OF_PEERS = ("gloo", "nccl", "connection closed by peer", "connection reset by peer", "broken pipe")
 
 ConfigT = TypeVar("ConfigT", bound=Any)
@@ -113,15 +115,22 @@ def may_tell(error: BaseException) -> bool:
     if _watchdog is None:  # they have not met: what is each one's own is told by each
         return ranks.is_first() or not isinstance(error, LlmctlError)
     if any(part in str(error).lower() for part in _OF_PEERS):
-        # Another rank's error, or its death, is behind this; whoever looks after the processes tells it and ends us.
+        # Mostly another rank's error, or its death, is behind this: that rank, or what looks after it, has time to
+        # tell it and to end us.
         signal.signal(signal.SIGTERM, lambda *given: os._exit(1))
-        time.sleep(_SECONDS_FOR_THE_LAUNCHER)
-        return _watchdog.speaks_first() and "TORCHELASTIC_RUN_ID" not in os.environ
+        time.sleep(_SECONDS_FOR_OTHERS)
+        launch.leave_word(first_line(error))
+        if launch.is_launched():
+            _untold = True
+            return False
     return _watchdog.speaks_first()
 
 
 def part(code: int) -> int:
     """As a rank, end; returns the exit code of this process."""
+    left = launch.leave_code(code) if code and not _untold else code
     if _watchdog:
+        if code not in _ALL_END_SO:
+            _watchdog.end_others(code, f"rank {ranks.index()} has failed")
         _watchdog.finish()
-    return launch.leave_code(code) if code and not _untold else code
+    return left

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmctl import disk, manifest, runs
+from llmctl import disk, launch, manifest, runs
 from llmctl.config import FinetuneConfig, Launch, PretrainConfig, RunPlace, Training, options
 from llmctl.data.mixture import ingredients
 from llmctl.environment import versions
 from llmctl.errors import ConfigError, DataError, LlmctlError, RunError
-from llmctl.progress import Progress
+from llmctl.progress import Progress, many
 from llmctl.recipe import resolve, suggestion
 from llmctl.runs import RunDir
 
@@ -106,6 +106,8 @@ def find(command: str, config: Any) -> RunDir | None:
 def take_up(command: str, config: ConfigT) -> tuple[ConfigT, Resumed | None]:
     """The config that a run goes on with, and what is changed; a config that asks for a new run as it is.
 
+    Another number of processes sees as many examples a step as before: the run's steps are then what they were.
+
     Raises:
         ConfigError: a setting is changed that is neither safe nor named by ``--allow-changes``, or cannot be.
     """
@@ -114,7 +116,11 @@ def take_up(command: str, config: ConfigT) -> tuple[ConfigT, Resumed | None]:
         return config, None
     recipe = resolve(type(config), run.recipe, {})
     changes = _changes(config, recipe)
-    _check(changes, config, run, streaming=getattr(recipe, "streaming", False))
+    together = _examples_a_step(recipe, run)
+    others = together is not None and launch.num_processes(config) != _world_size(run)
+    _check(changes, config, run, streaming=getattr(recipe, "streaming", False), same_batch=others)
+    if others and recipe.global_batch_size is None:
+        changes.setdefault("global_batch_size", (None, together))
     now = {name: value for name, (_, value) in changes.items()}
     now |= {item.name: getattr(config, item.name) for item in fields(Launch)}
     again = replace(recipe, **now, runs_dir=config.runs_dir, resume=None, allow_changes=config.allow_changes)
@@ -130,6 +136,21 @@ def _changes(config: Any, recipe: Any) -> dict[str, tuple[Any, Any]]:
         if item.name not in kept and asked != then and config.asks_for(item.name):
             found[item.name] = (then, asked)
     return found
+
+
+def _world_size(run: RunDir) -> int | None:
+    """The processes that saved the newest checkpoint; ``None``: there is none that tells."""
+    newest = next(iter(run.all_checkpoints()), None)
+    try:
+        return int(manifest.read(newest)["world_size"]) if newest else None
+    except (ValueError, KeyError):
+        return None
+
+
+def _examples_a_step(recipe: Any, run: RunDir) -> int | None:
+    """Of all processes together, as far as the newest checkpoint tells how many those were."""
+    processes, each = _world_size(run), _together(recipe)
+    return recipe.global_batch_size or (processes * each if processes and each else None)
 
 
 def _together(config: Any) -> int | None:
@@ -152,8 +173,12 @@ def _allowed(config: Any) -> frozenset[str]:
     return frozenset(name.lstrip("-").replace("-", "_") for name in config.allow_changes)
 
 
-def _check(changes: Mapping[str, tuple[Any, Any]], config: Any, run: RunDir, *, streaming: bool) -> None:
+def _check(
+    changes: Mapping[str, tuple[Any, Any]], config: Any, run: RunDir, *, streaming: bool, same_batch: bool
+) -> None:
+    """Refuse changes without leave; ``same_batch``: however it is parted, a step sees as many examples as before."""
     allowed = _allowed(config)
+    safe = _SAFE | allowed | (_BATCH if same_batch else set())
     for name in sorted(allowed - _CHANGEABLE):
         hint = (
             suggestion(name, sorted(_CHANGEABLE)) or "it is given by the run; start a new one from its model"
@@ -162,7 +187,7 @@ def _check(changes: Mapping[str, tuple[Any, Any]], config: Any, run: RunDir, *, 
     refused = [
         name
         for name, values in changes.items()
-        if name not in _SAFE | allowed and not _may_be_moved(name, *values, streaming=streaming)
+        if name not in safe and not _may_be_moved(name, *values, streaming=streaming)
     ]
     if not refused:
         return
@@ -329,8 +354,9 @@ def edited(run: RunDir, recipe: Path, step: int) -> dict[str, str]:
 def _warn_inexact(checkpoint: Any, world_size: int, progress: Progress) -> None:
     if checkpoint.world_size != world_size:
         progress.warn(
-            f"{checkpoint.path} was saved by {checkpoint.world_size} processes, {world_size} go on: the order of the "
-            "examples and dropout are others from here on, so the result is not bit for bit the uninterrupted run's"
+            f"{checkpoint.path} was saved by {many(checkpoint.world_size, 'process', 'processes')}, {world_size} now: "
+            "dropout and the order of batches of like length are others from here on, so the result is not bit for bit "
+            "the uninterrupted run's"
         )
     for library, version in checkpoint.versions.items():
         if (here := versions().get(library)) != version:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmctl.runs import RunDir
-from tests.test_several_processes import HOW, data, reading, values
+from tests.test_several_processes import BATCH, HOW, data, errors_in, reading, values, wait_until
 
 __all__ = ["data"]
 MACHINES = ("llmctl-a", "llmctl-b")
@@ -51,10 +51,35 @@ def machines() -> Iterator[tuple[str, ...]]:
 
 
 @pytest.mark.soak
+def test_a_machine_that_is_gone_ends_the_other(machines: tuple[str, ...], data: Path, tmp_path: Path) -> None:
+    """The cable is pulled: each finds that the other does not answer, though no call of its own may return."""
+    environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    together = ["--num-machines", "2", "--num-processes", "2", "--main-process-ip", ADDRESSES[0]]
+    command = [sys.executable, "-m", "llmctl", *reading(data), "--run-name", "two", "--max-steps", "100000"]
+    command += ["--logging-steps", "10", "--ddp-timeout", "5", *together]
+    running = [
+        subprocess.Popen(
+            ["ip", "netns", "exec", machine, *command, "--machine-rank", str(number)],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number, machine in enumerate(machines)
+    ]
+    run = RunDir(tmp_path / "runs" / "two")
+    wait_until(lambda: any(event["step"] > 20 for event in run.events()))
+    ip("-n", machines[0], "link", "set", "veth-a", "down")
+    told = [errors_in(process.communicate(timeout=25)[1]) for process in running]
+    assert [process.returncode for process in running] == [1, 1]
+    assert all(len(errors) == 1 and "not answer" in errors[0] for errors in told), told
+
+
+@pytest.mark.soak
 def test_two_machines_train_what_one_trains(machines: tuple[str, ...], data: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     together = ["--num-machines", "2", "--num-processes", "2", "--main-process-ip", ADDRESSES[0]]
-    command = [sys.executable, "-m", "llmctl", *reading(data), *HOW, "--run-name"]
+    command = [sys.executable, "-m", "llmctl", *reading(data), *HOW, *BATCH, "--run-name"]
     alone = subprocess.run([*command, "one"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert alone.returncode == 0, alone.stderr
     running = [

@@ -71,9 +71,7 @@ def test_it_tries_the_batches_and_the_optimiser_of_the_run(
     monkeypatch.setattr(
         "llmctl.training.rates.make_arguments", lambda config, *rest, **options: seen.append(config)
     )
-    asked = quick(
-        global_batch_size=12, warmup_steps=500, max_steps=1000, eval_steps=None
-    )
+    asked = quick(global_batch_size=12, warmup_steps=500, max_steps=1000, eval_steps=None)
     with pytest.raises(AttributeError):  # where the test itself would begin
         pretrain.find_rate(asked, progress=SILENT)
     assert seen[0].gradient_accumulation_steps == 3
