@@ -55,7 +55,14 @@ class SkypilotConfig(Job):
     accelerator: Name = job_option("A100-80GB", "kind of GPU, as sky gpus list names it")
     bucket: Name | None = job_option(
         None,
-        "bucket that keeps the runs, so that they outlive a machine that is taken away",
+        "bucket that keeps the runs of one machine, so that they outlive it",
         default_text="none: runs stay on the machine",
     )
-    use_spot: bool = job_option(False, "machines that are cheaper and may be taken away; needs --bucket")
+    volume: Name | None = job_option(
+        None,
+        "network volume (sky volumes) that keeps the runs and the cache, needed by several machines",
+        default_text="none",
+    )
+    use_spot: bool = job_option(
+        False, "machines that are cheaper and may be taken away; needs --bucket or --volume"
+    )

@@ -52,10 +52,7 @@ def check(config: Job) -> None:
         if config.time < _SHORTEST:
             raise ConfigError(f"--time {config.time:g}: a job takes 10 minutes at least", hint="--time 1h")
     if isinstance(config, SkypilotConfig):
-        if config.use_spot and not config.bucket:
-            raise ConfigError(
-                "--use-spot: a machine that is taken away takes its runs along", hint="--bucket NAME"
-            )
+        _check_kept(config)
         if not Path(config.recipe_file).resolve().is_relative_to(Path.cwd()):
             raise ConfigError(
                 f"{config.recipe_file} is not in this folder, and the machines get a copy of this folder alone",
@@ -64,6 +61,26 @@ def check(config: Job) -> None:
     if config.output_file:
         disk.check_new_file(Path(config.output_file))
     _command(config)
+
+
+def _check_kept(config: SkypilotConfig) -> None:
+    """Refuse a job whose runs would be lost, or not seen by all of its machines.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    if config.bucket and config.volume:
+        raise ConfigError("--bucket and --volume: which of them keeps the runs?", hint="give one of the two")
+    if config.nodes > 1 and not config.volume:
+        raise ConfigError(
+            f"--nodes {config.nodes}: the machines need a place for runs that all of them see, which no bucket is",
+            hint="--volume NAME (sky volumes apply makes one), or one machine",
+        )
+    if config.use_spot and not (config.bucket or config.volume):
+        raise ConfigError(
+            "--use-spot: a machine that is taken away takes its runs along",
+            hint="--bucket NAME or --volume NAME",
+        )
 
 
 def run(config: Job) -> JobFile:
@@ -176,7 +193,7 @@ training=$!
 
 # SLURM sends TERM some minutes before it ends the job: the step at hand is finished and saved.
 warned=no
-trap 'warned=yes; kill -TERM "$training"' TERM
+trap 'warned=yes; scancel --signal=TERM "$SLURM_JOB_ID.0"' TERM # to the processes; srun itself would kill them
 wait "$training" # which the signal cuts short
 wait "$training"
 code=$?
@@ -192,14 +209,19 @@ exit "$code"
 
 def _skypilot(config: SkypilotConfig) -> str:
     assert config.gpus_per_node
-    kept = f"/runs: {{name: {json.dumps(config.bucket)}, mode: MOUNT}}" if config.bucket else ""
+    kept = ""
+    if config.bucket:  # the only way of mounting it in which files can be appended to
+        kept = f"\nfile_mounts:\n  /kept: {{name: {json.dumps(config.bucket)}, mode: MOUNT_CACHED}}\n"
+    if config.volume:
+        kept = f"\nvolumes:\n  /kept: {json.dumps(config.volume)}\n"
     return _SKYPILOT.format(
         name=json.dumps(_name(config)),
         accelerator=json.dumps(f"{config.accelerator}:{config.gpus_per_node}"),
         spot=str(config.use_spot).lower(),
         nodes=config.nodes,
-        mounts=f"\nfile_mounts:\n  {kept} # outlives the machines\n" if kept else "",
-        runs="/runs" if kept else "$HOME/runs",
+        mounts=kept,
+        runs="/kept/runs" if kept else "$HOME/runs",
+        cache="/kept/cache" if config.volume else "$HOME/.cache/llmctl",
         lasts=_LASTS if kept else _GOES,
         command=_words(config),
         run=shlex.quote(_name(config)),
@@ -209,10 +231,11 @@ def _skypilot(config: SkypilotConfig) -> str:
 
 
 _LASTS = """\
-# A managed job is started again where a machine was taken away; --resume auto then goes on with the run."""
+# A managed job is started again where a machine was taken away; --resume auto then goes on with the run, from the
+# newest checkpoint that was kept whole."""
 _GOES = """\
-# The run stays on its machine: fetch it before the machine goes, or give --bucket NAME, with which a job whose machine
-# was taken away goes on with its run on another."""
+# The run stays on its machine: fetch it before the machine goes, or give --bucket or --volume NAME, with which a job
+# whose machine was taken away goes on with its run on another."""
 _SKYPILOT = """\
 # Trains a run until it is finished: sky jobs launch THIS_FILE, from the folder that holds the recipe and its data.
 {lasts}
@@ -232,7 +255,7 @@ setup: |
 
 run: |
   source ~/llmctl/bin/activate
-  export LLMCTL_RUNS_DIR={runs}
+  export LLMCTL_RUNS_DIR={runs} LLMCTL_CACHE_DIR={cache}
   {command} --run-name {run} \\
     --num-processes {processes} --num-machines "$SKYPILOT_NUM_NODES" --machine-rank "$SKYPILOT_NODE_RANK" \\
     --main-process-ip "$(echo "$SKYPILOT_NODE_IPS" | head -n 1)" --main-process-port {port}

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,12 @@ def run_job(text: str, folder: Path, *, code: int, warned: bool = False) -> tupl
     said = folder / "said"
     tools = {
         "scontrol": f'echo "scontrol $@" >> {said}\n[ "$1" = show ] && printf "node7\\nnode8\\n" || true',
-        "srun": 'exec "$@"',
+        "srun": f'export JOB=$PPID\n"$@" & echo $! > {folder}/step\n'
+        "trap 'kill -KILL $!; exit 137' TERM\nwait $!",  # as srun does at a TERM of its own
+        "scancel": f'[ "$*" = "--signal=TERM 123.0" ] && kill -TERM $(cat {folder}/step)',
         "llmctl": f'echo "llmctl $@" >> {said}\n'
         + (
-            f"trap 'kill %1; exit {code}' TERM; sleep 20 & kill -TERM $PPID; wait"
+            f"trap 'kill %1; exit {code}' TERM; sleep 20 & kill -TERM $JOB; wait"
             if warned
             else f"exit {code}"
         ),
@@ -77,6 +80,7 @@ def run_job(text: str, folder: Path, *, code: int, warned: bool = False) -> tupl
         "SLURM_JOB_NODELIST": "node[7-8]",
         "SLURM_NNODES": "2",
         "SLURM_NODEID": "1",
+        "SLURM_CPUS_PER_TASK": "8",
         "SLURM_ARRAY_TASK_ID": "5",
     }
     ended = subprocess.run(["bash", "-c", text], env=environment, capture_output=True, text=True, timeout=30)
@@ -109,18 +113,38 @@ def test_a_run_that_is_not_finished_is_queued_again(
 def test_the_file_for_skypilot_is_yaml_that_says_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     recipe = str(DISTRIBUTED[0])
-    config = SkypilotConfig(recipe_file=recipe, gpus_per_node=8, nodes=2, bucket="mine", use_spot=True)
+    config = SkypilotConfig(recipe_file=recipe, gpus_per_node=8, nodes=2, volume="mine", use_spot=True)
     found = yaml.safe_load(job.run(config).text)
     assert found["resources"] == {"accelerators": "A100-80GB:8", "use_spot": True}
     assert (found["num_nodes"], found["name"]) == (2, DISTRIBUTED[0].stem)
-    assert found["file_mounts"] == {"/runs": {"name": "mine", "mode": "MOUNT"}}
+    assert found["volumes"] == {"/kept": "mine"}
     for script in (found["setup"], found["run"]):
         assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
     assert f"llmctl pretrain --recipe {DISTRIBUTED[0].relative_to(ROOT)} --resume auto" in found["run"]
     assert '--machine-rank "$SKYPILOT_NODE_RANK"' in found["run"]
-    assert "export LLMCTL_RUNS_DIR=/runs" in found["run"]
-    plain = yaml.safe_load(job.run(SkypilotConfig(recipe_file=recipe, gpus_per_node=8)).text)
-    assert "file_mounts" not in plain
+    assert "export LLMCTL_RUNS_DIR=/kept/runs LLMCTL_CACHE_DIR=/kept/cache" in found["run"]
+    alone = replace(config, nodes=1, volume=None, bucket="mine")
+    alone_found = yaml.safe_load(job.run(alone).text)
+    assert alone_found["file_mounts"] == {"/kept": {"name": "mine", "mode": "MOUNT_CACHED"}}
+    plain = yaml.safe_load(job.run(replace(alone, bucket=None, use_spot=False)).text)
+    assert not {"file_mounts", "volumes"} & plain.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"nodes": 2}, "--nodes 2: the machines need a place for runs"),
+        ({"nodes": 2, "bucket": "mine"}, "which no bucket is"),
+        ({"volume": "mine", "bucket": "mine"}, "--bucket and --volume: which of them"),
+        ({"use_spot": True}, "--use-spot: a machine that is taken away"),
+    ],
+)
+def test_runs_that_would_be_lost_are_refused(
+    changes: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ConfigError, match=told):
+        job.check(SkypilotConfig(**{"recipe_file": str(DISTRIBUTED[0]), "gpus_per_node": 8, **changes}))
 
 
 def test_a_recipe_that_the_machines_do_not_get_is_refused(
