@@ -20,7 +20,7 @@ from llmctl.training.rates import FALL, HIGHEST, LOWEST, STEPS, RateCurve, rate_
 from llmctl.training.sampling import LikeLengths, Shuffled, order_of
 from llmctl.training.speed import describe, for_this_machine
 from llmctl.training.strategies import check_strategy, whole_weights
-from llmctl.training.streaming import Pass, Stream, counted_before
+from llmctl.training.streaming import Pass, Stream, counted
 from llmctl.training.trainer import ObjectiveTrainer
 
 __all__ = [
@@ -47,7 +47,7 @@ __all__ = [
     "check_space",
     "check_strategy",
     "clean_up",
-    "counted_before",
+    "counted",
     "describe",
     "examples_a_step",
     "fit",

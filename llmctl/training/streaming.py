@@ -1,5 +1,6 @@
 """Training examples of a stream: made of one buffer of text while the one before is learnt from."""
 
+import contextlib
 import json
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -13,7 +14,7 @@ import numpy as np
 from torch.utils.data import IterableDataset
 from transformers import TrainerCallback
 
-from llmctl import ranks
+from llmctl import disk, ranks
 from llmctl.data.blocks import TokenizedDocuments
 from llmctl.data.stream import Buffer, Place
 from llmctl.errors import DataError
@@ -25,7 +26,7 @@ Buffers = Callable[[Place], Generator[Buffer, None, None]]
 
 
 STATE = "stream.json"
-"""The file of a checkpoint that says where in a stream it was written."""
+"""The file of a checkpoint that says where in a stream it was written; beside checkpoints, what was counted of it."""
 
 
 class Pass(NamedTuple):
@@ -252,7 +253,6 @@ class Stream(IterableDataset[Any]):
             "fingerprint": self.fingerprint,
             "seen": self.seen,
             "passes": self.passes,
-            "pass": self.a_pass,
             "lost": self.lost,
             "start": self._log[0].start.to_json(self._learnt()),
         }
@@ -278,13 +278,18 @@ class Stream(IterableDataset[Any]):
         self.lost.update(content["lost"])
 
 
-def counted_before(run: RunDir, batch_size: int) -> Pass | None:
-    """What an earlier session of a run counted of its stream, in batches of that size."""
-    checkpoint = next(iter(run.all_checkpoints()), None)  # damaged ones have been set aside
-    if checkpoint is None or not (checkpoint / STATE).exists():
-        return None
-    found = json.loads((checkpoint / STATE).read_text())["pass"]
-    return Pass(*found) if found and Pass(*found).batch_size == batch_size else None
+def counted(run: RunDir, stream: Stream, count: Callable[[], Pass]) -> Pass:
+    """What a pass of a run's stream is: counted once, by whichever rank or session comes first."""
+    file = run.checkpoints / STATE
+    key = [stream.fingerprint, stream.batch_size]
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        of, found = json.loads(file.read_text())
+        if of == key:
+            return Pass(*found)
+    made = count()
+    run.checkpoints.mkdir(exist_ok=True)
+    disk.write_file(file, json.dumps([key, made]))
+    return made
 
 
 class Reached(TrainerCallback):

@@ -144,7 +144,7 @@ def _measured(
     if _end_given(config):
         return Measured(description, tokens, len(first.order), lengths)
     size = config.per_device_train_batch_size
-    counted = training.counted_before(run_dir, size) or _count(stream, text, size, progress)
+    counted = training.counted(run_dir, stream, lambda: _count(stream, text, size, progress))
     stream.a_pass = counted
     # As many as fill its batches: the last of each buffer may have fewer.
     return Measured(description, counted.tokens, counted.batches * size, lengths)
