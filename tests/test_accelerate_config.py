@@ -99,7 +99,7 @@ def test_a_deepspeed_file_beside_it_is_taken_as_it_is(tmp_path: Path) -> None:
             {**DDP, "distributed_type": "MEGATRON_LM"},
             "distributed_type is 'MEGATRON_LM', llmctl knows NO, MULTI_CPU",
         ),
-        ({"num_processes": 2}, "distributed_type is None"),
+        ({"num_processes": 2}, "distributed_type is missing"),
         ({**DDP, "mixed_precision": "fp16"}, "mixed_precision is 'fp16'; llmctl computes in bf16 or float32"),
         ({**DDP, "num_proceses": 2}, "unknown key 'num_proceses'"),
         ({**DDP, "num_processes": "two"}, "num_processes should be a whole number, found 'two'"),
@@ -115,7 +115,8 @@ def test_a_deepspeed_file_beside_it_is_taken_as_it_is(tmp_path: Path) -> None:
             {**DEEPSPEED, "deepspeed_config": {"zero3_init_flag": True}},
             "'zero3_init_flag', which llmctl does not",
         ),
-        ("- 1", "it should be 'key: value' lines"),
+        ("", "is empty"),
+        ("- 1", "should be 'key: value' lines"),
         ("a: [", "neither YAML nor JSON"),
     ],
 )

@@ -329,7 +329,7 @@ def test_no_room_is_told_before_the_first_step(
             check_space(settings(), run, Line(), shown)
         return
     check_space(settings(), run, Line(), shown)
-    assert "up to 4 checkpoints are there at a time (--save-total-limit)" in shown.warned[0]
+    assert "up to 3 checkpoints are there at a time (--save-total-limit)" in shown.warned[0]
 
 
 # Events

@@ -250,10 +250,16 @@ def test_a_gguf_model_is_read_without_a_word_and_can_be_saved(
     assert (tmp_path / "saved" / "model.safetensors").is_file()
 
 
-def test_describe_counts_with_and_without_embeddings() -> None:
+@pytest.mark.parametrize("nested", [False, True])
+def test_describe_counts_with_and_without_embeddings(nested: bool) -> None:
     embedding = torch.nn.Embedding(10, 4)
+    text: Any = SimpleNamespace(model_type="toy_text", num_hidden_layers=1, hidden_size=4)
+    config = (
+        SimpleNamespace(model_type="toy") if nested else text
+    )  # as gemma3's, which holds one for pictures, too
+    config.model_type, config.get_text_config = "toy", lambda: text
     model = SimpleNamespace(
-        config=SimpleNamespace(model_type="toy", num_hidden_layers=1, hidden_size=4),
+        config=config,
         get_input_embeddings=lambda: embedding,
         num_parameters=lambda: 100,
         dtype=torch.float32,

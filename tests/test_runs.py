@@ -170,7 +170,7 @@ def test_no_run_says_what_to_type(tmp_path: Path) -> None:
     make(tmp_path, "half", finished=False)
     with pytest.raises(RunError) as caught:
         runs.latest_finished(tmp_path)
-    assert caught.value.hint == "llmctl pretrain --resume half"
+    assert caught.value.hint == f"llmctl pretrain --resume {tmp_path / 'half'}"
 
 
 def test_a_run_is_opened_by_name_or_path_and_a_typo_is_met(tmp_path: Path) -> None:

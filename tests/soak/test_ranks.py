@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_several_processes import LONG, Started, data, started
+from tests.test_several_processes import LONG, Started, data, errors_in, started
 
 __all__ = ["data", "started"]
 KILLS, STOPS = 20, 5
@@ -43,6 +43,8 @@ def test_whatever_becomes_of_a_rank_the_run_goes_on_to_the_same_end(
         code, said = training.ended(SECONDS)
         assert time.monotonic() - began < SECONDS
         assert code == 1, said
+        [told] = errors_in(said)
+        assert ("was killed (SIGKILL)" if kind == "kill" else "has not answered for") in told
         training.process = training.go_on("--resume", "auto")
         code, said = training.ended(120)
         assert code == 0, said
