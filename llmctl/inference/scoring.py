@@ -233,7 +233,8 @@ def _loss_function(model: Any) -> LossFunction:
 
     Where the logits are those of a linear head and nothing else, the head is applied to the positions that
     predict alone, a piece at a time. Families that scale or cap their logits, and anything that is wrapped
-    around a model, are told by a trial: there the model's own forward pass is used.
+    around a model, are told by a trial: there the model's own forward pass is used. A sharded model answers when
+    all ranks ask, so each asks once a batch, whatever its length.
     """
     device = next(model.parameters()).device
     head = model.get_output_embeddings()
@@ -248,7 +249,8 @@ def _loss_function(model: Any) -> LossFunction:
         return torch.cat([_cross_entropy(head(piece), wanted) for piece, wanted in pieces])
 
     def by_forward(inputs: torch.Tensor, predicts: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        rows = max(1, _FULL_LOGITS // (vocabulary * inputs.shape[1]))
+        fitting = max(1, _FULL_LOGITS // (vocabulary * inputs.shape[1]))
+        rows = len(inputs) if is_sharded(model) else fitting
         found = []
         wanted = targets.to(device).split([int(mask.sum()) for mask in predicts.split(rows)])
         for part, mask, target in zip(inputs.split(rows), predicts.split(rows), wanted, strict=True):

@@ -18,6 +18,7 @@ from llmctl.objectives.pairs import LearntPairs, PairFeatures, encode_side
 from llmctl.objectives.task import IGNORED, Answered, Predictions, TaskObjective
 from llmctl.progress import Progress, many
 from llmctl.purposes import MODEL_CLASSES
+from llmctl.sharding import is_sharded
 from llmctl.tasks import Task, defaults_of
 
 if TYPE_CHECKING:
@@ -152,7 +153,12 @@ class Seq2Seq(TaskObjective):
             loss_sum = float(cross_entropy(logits_of_targets(model, batch), targets))
             count = int(targets.ne(IGNORED).sum())
         written = model.generate(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], **self._generation()
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            synced_gpus=is_sharded(
+                model
+            ),  # it answers when all ranks ask: as often as the longest text needs
+            **self._generation(),
         )
         texts = self.tokenizer.batch_decode(
             written, skip_special_tokens=True, clean_up_tokenization_spaces=False

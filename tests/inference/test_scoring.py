@@ -140,6 +140,21 @@ def test_families_that_cap_their_logits_are_scored_by_their_own_forward_pass(
     assert scores.nll == pytest.approx([nll for nll, _ in expected], rel=1e-5)
 
 
+def test_a_sharded_model_is_asked_once_a_batch_whatever_its_length(
+    make_documents: MakeDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranks with batches of other lengths would otherwise wait for each other for ever."""
+    model, asked = gpt2(), []
+    model.register_forward_pre_hook(lambda *given: asked.append(1))
+    monkeypatch.setattr(scoring, "is_sharded", lambda model: True)
+    monkeypatch.setattr(scoring, "_FULL_LOGITS", 258 * 8)  # one row at once
+    arguments = {"max_length": 24, "stride": 12, "batch_size": 2, "first_token_context": BOS}
+    scores = score(model, make_documents([8, 8, 20, 24]), **arguments)
+    assert len(asked) == 2
+    expected = [reference(model, text, 24, 12, BOS)[0] for text in texts_of(make_documents([8, 8, 20, 24]))]
+    assert scores.nll == pytest.approx(expected, rel=1e-5)
+
+
 def test_dropout_is_off_and_the_mode_is_kept(make_documents: MakeDocuments) -> None:
     model = gpt2(resid_pdrop=0.5)
     documents, arguments = make_documents([30]), {"max_length": 24, "stride": 12, "batch_size": 2}

@@ -15,6 +15,7 @@ from llmctl import architectures
 from llmctl.config import FinetuneConfig, ModelShape, TokenizerTrainConfig
 from llmctl.data.examples import Examples, load_examples
 from llmctl.errors import ConfigError, ModelError
+from llmctl.objectives import seq2seq
 from llmctl.objectives.pairs import PairFeatures
 from llmctl.objectives.seq2seq import Seq2Seq
 from llmctl.objectives.task import IGNORED, batches_by_length
@@ -125,6 +126,25 @@ def test_smoothing_is_the_trainers_own(tokenizers: Callable[[str], Any]) -> None
         plain = objective(tokenizer).loss(model, batch, None)
         answered = learner.answer(model, batch)
     assert answered.loss_sum / answered.num_targets == pytest.approx(plain.item(), abs=1e-6), "judged without"
+
+
+def test_ranks_that_share_weights_write_as_long_as_the_last_of_them(
+    tokenizers: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = tokenizers("bart")
+    model, learner = new_model("bart", tokenizer).eval(), objective(tokenizer)
+    plain, synced = model.generate, []
+
+    def generate(*, synced_gpus: bool, **given: Any) -> Any:
+        synced.append(synced_gpus)
+        return plain(**given)
+
+    monkeypatch.setattr(model, "generate", generate)
+    with torch.no_grad():
+        learner.answer(model, batch_of(learner))
+        monkeypatch.setattr(seq2seq, "is_sharded", lambda model: True)
+        learner.answer(model, batch_of(learner))
+    assert synced == [False, True]
 
 
 def test_accumulated_batches_sum_to_the_whole(tokenizers: Callable[[str], Any]) -> None:
