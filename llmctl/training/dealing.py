@@ -1,5 +1,6 @@
 """How the examples of an epoch are dealt out to several ranks: each exactly once, whatever their number."""
 
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -66,12 +67,30 @@ def _collate(collate: Callable[[list[Any]], dict[str, Any]], examples: list[Any]
     return collate(examples)
 
 
+def hear_no_signal(worker: int, begin: Callable[[int], None] | None = None) -> None:
+    """Begin a process that loads data, as a ``worker_init_fn``: signals are for the rank, which still needs it then.
+
+    Terminals and launchers send them to all processes, and torch ends the rank whose loader was ended by one.
+
+    Args:
+        begin: what else is to be done.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if begin:
+        begin(worker)
+
+
 def dealt_loader(
     examples: Any, collate: Callable[[list[Any]], dict[str, Any]], dealt: Dealt, **how: Any
 ) -> DataLoader[Any]:
     """The batches of one rank; ``how``: as ``DataLoader`` takes it."""
     loader = DataLoader(
-        _WithStandIns(examples), batch_sampler=dealt, collate_fn=partial(_collate, collate), **how
+        _WithStandIns(examples),
+        batch_sampler=dealt,
+        collate_fn=partial(_collate, collate),
+        worker_init_fn=hear_no_signal,
+        **how,
     )
     loader.set_epoch = dealt.set_epoch  # Trainer tells it the epoch
     return loader

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from llmctl.runs import RunDir
 from llmctl.sharding import whole
 from llmctl.training import checkpoints, muon
 from llmctl.training.arguments import LION, MUON
-from llmctl.training.dealing import STAND_IN, Dealt, dealt_loader
+from llmctl.training.dealing import STAND_IN, Dealt, dealt_loader, hear_no_signal
 from llmctl.training.evaluating import CutShortError, UntilStopped, undrawn
 from llmctl.training.finite import Finite, check_weights
 from llmctl.training.lion import Lion
@@ -187,8 +188,10 @@ class ObjectiveTrainer(Trainer):
                 return dealt_loader(
                     self.train_dataset, self.data_collator, self._dealt(self._get_train_sampler()), **how
                 )
-            loader: DataLoader[Any] = super().get_train_dataloader()
-            return loader
+            loader: Any = super().get_train_dataloader()
+            plain = loader.base_dataloader
+            plain.worker_init_fn = partial(hear_no_signal, begin=plain.worker_init_fn)
+            return loader  # type: ignore[no-any-return]
         return DataLoader(
             self.train_dataset,
             batch_size=None,

@@ -1,6 +1,7 @@
 """The walk that a person takes: tokenizer, pretrain, eval, generate; all through the command line."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -93,7 +94,13 @@ def test_a_dry_run_counts_and_leaves_nothing(forked: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_exits_143(tmp_path: Path, llmctl: Run) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "ranks"), [(signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)]
+)
+def test_a_signal_to_all_processes_saves(
+    tmp_path: Path, llmctl: Run, number: int, code: int, ranks: int
+) -> None:
+    """As a terminal or a scheduler sends it: the processes that load data have it, too."""
     command = [
         sys.executable,
         "-m",
@@ -104,6 +111,10 @@ def test_sigterm_saves_and_exits_143(tmp_path: Path, llmctl: Run) -> None:
         "100000",
         "--run-name",
         "cut",
+        "--dataloader-num-workers",
+        "1",
+        "--num-processes",
+        str(ranks),
     ]
     process = subprocess.Popen(
         [*command, "--logging-steps", "1", "--eval-steps", "50000"],
@@ -111,14 +122,15 @@ def test_sigterm_saves_and_exits_143(tmp_path: Path, llmctl: Run) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     metrics = tmp_path / "runs" / "cut" / "metrics.jsonl"
     began = time.monotonic()
     while not metrics.exists() and process.poll() is None and time.monotonic() - began < 100:
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, number)
     output = process.communicate(timeout=60)[1]
-    assert process.returncode == 143, output
+    assert process.returncode == code, output
     assert "checkpoint saved" in output
     assert "llmctl pretrain --resume runs/cut" in output
     assert not (tmp_path / "runs" / "cut" / "model").exists()
