@@ -143,6 +143,35 @@ def test_a_warm_up_of_a_step_and_more_is_kept(run: RunDir) -> None:
     assert make_arguments(config, run, plan_of(config, 8), validated=False).get_warmup_steps(1) == 3
 
 
+def test_one_process_uses_one_gpu(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainer would put the model on all of them, and multiply the batch."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    config = settings()
+    arguments = make_arguments(config, run, plan_of(config, 8), validated=False)
+    assert arguments.n_gpu == 1
+    assert arguments.train_batch_size == config.per_device_train_batch_size
+
+
+def test_the_environment_may_not_ask_for_another_precision(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``accelerate launch`` sets it; the recipe says what ``--bf16`` says."""
+    monkeypatch.setattr("transformers.training_args.is_torch_bf16_gpu_available", lambda: True)
+    config = settings()
+    plan = plan_of(config, 8)
+    for asked, bf16 in [("bf16", True), ("no", True), ("no", False), ("no", None)]:
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", asked)
+        arguments = make_arguments(replace(config, bf16=bf16), run, plan, validated=False)
+        assert arguments.mixed_precision == ("bf16" if bf16 else "no")
+    for asked, bf16 in [("bf16", False), ("bf16", None), ("fp16", True), ("fp8", False)]:
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", asked)
+        with pytest.raises(
+            ConfigError, match=f"ACCELERATE_MIXED_PRECISION is '{asked}'.* but llmctl computes"
+        ):
+            make_arguments(replace(config, bf16=bf16), run, plan, validated=False)
+
+
 def test_patience_ends(run: RunDir) -> None:
     """The second score is the best; two evaluations later it is over."""
     objective = Fit([0.5, 0.9, 0.7, 0.8, 1.0, 1.0])

@@ -1,5 +1,6 @@
 """The only place that builds ``TrainingArguments``."""
 
+import os
 from dataclasses import fields
 
 import torch
@@ -51,9 +52,10 @@ def make_arguments(
         model: whose layers ``--strategy fsdp`` shares out.
 
     Raises:
-        ConfigError: the library refuses a value, nothing is evaluated that could stop the training early, or warm-up
-            and decay are longer than the run.
+        ConfigError: the library refuses a value, nothing is evaluated that could stop the training early, warm-up
+            and decay are longer than the run, or the environment asks for another precision than the config.
     """
+    _check_precision(config)
     given = {item.name: getattr(config, item.name) for item in fields(Training)}
     given = {name: value for name, value in given.items() if value is not None and name not in _OURS}
     given["max_steps"] = plan.steps
@@ -72,7 +74,7 @@ def make_arguments(
             hint="leave it out, or --validation-data FILE",
         )
     try:
-        return TrainingArguments(
+        arguments = TrainingArguments(
             output_dir=str(run.checkpoints),
             run_name=run.name,
             eval_strategy="steps" if validated else "no",
@@ -87,3 +89,19 @@ def make_arguments(
         )
     except (ValueError, ImportError) as error:
         raise ConfigError(f"the training's settings are refused: {error}") from error
+    arguments._n_gpu = min(
+        arguments.n_gpu, 1
+    )  # one process would share out its batches to all GPUs by itself
+    return arguments
+
+
+def _check_precision(config: Training) -> None:
+    """Hold what ``accelerate launch --mixed_precision`` leaves, which ``TrainingArguments`` obeys, to ``--bf16``."""
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    ours = "bf16" if config.bf16 else "no"
+    if asked not in ("no", ours):
+        raise ConfigError(
+            f"ACCELERATE_MIXED_PRECISION is {asked!r:.60}, as accelerate launch --mixed_precision sets it, "
+            f"but llmctl computes in {'bf16' if config.bf16 else 'float32'}",
+            hint=("--bf16, or " if asked == "bf16" else "") + "--mixed_precision no",
+        )
