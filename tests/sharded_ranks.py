@@ -153,6 +153,7 @@ def compare(objective: str, architecture: str, place: Path) -> dict[str, Any]:
         max_steps=4,
         eval_steps=2,
         per_device_train_batch_size=2,
+        gradient_accumulation_steps=2,
         dropout=0.0,
         seed=1,
     )

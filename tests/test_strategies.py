@@ -37,6 +37,8 @@ def test_the_plugin_of_fsdp_is_built(tmp_path: Path) -> None:
     given = strategies.settings(config, tiny.llama())
     arguments = TrainingArguments(str(tmp_path), use_cpu=True, **given)
     assert not arguments.activation_checkpointing, "FSDP does that"
+    accumulation = arguments.accelerator_config.gradient_accumulation_kwargs
+    assert accumulation == {"sync_each_batch": True}, "no process keeps gradients of the whole model"
     assert arguments.fsdp_plugin_args is not None
     plugin = FullyShardedDataParallelPlugin(**arguments.fsdp_plugin_args)
     assert (plugin.fsdp_version, plugin.reshard_after_forward, plugin.activation_checkpointing) == (

@@ -54,7 +54,8 @@ def settings(config: Training, model: nn.Module | None = None) -> dict[str, Any]
     """The keywords of ``TrainingArguments`` that say how the processes work together.
 
     Those of ``--accelerate-config`` go before the shipped ones. FSDP recomputes activations itself: the model would
-    gather its weights once more for it.
+    gather its weights once more for it. It shares out the gradients of each accumulated batch: those of the whole model
+    would stay on each process until the last.
 
     Args:
         model: its layers become FSDP's units; without one Accelerate asks the model that it is given.
@@ -70,6 +71,7 @@ def settings(config: Training, model: nn.Module | None = None) -> dict[str, Any]
             "fsdp": True,
             "fsdp_config": {**_FSDP, **_units(model), **recomputed, **(own.fsdp if own else {})},
             "activation_checkpointing": False,
+            "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": True}},
         }
     if config.strategy == "deepspeed":
         return {
