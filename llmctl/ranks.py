@@ -134,7 +134,7 @@ def join() -> None:
     where: dict[str, Any] = {}
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true":  # DeepSpeed takes no store
         where = {"store": store(SECONDS_TO_COME), "rank": index(), "world_size": count()}
-    state = PartialState(cpu=on_cpu, **where)
+    state = PartialState(cpu=on_cpu, timeout=_AS_LONG_AS_IT_TAKES, **where)
     if state.num_processes != count():
         raise ConfigError(
             f"{count()} processes were started, but Accelerate makes {state.num_processes} of them "

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
+from llmctl import ranks
 from llmctl.data.builtin import stories
 from llmctl.runs import RunDir
 from tests.cli.conftest import Run, llmctl
@@ -456,3 +459,20 @@ def test_srun_starts_ranks_of_which_one_speaks(data: Path, tmp_path: Path) -> No
     assert [process.returncode for process in running] == [0, 0], said
     assert "on each of 2 devices" in said[0]
     assert said[1] == ""
+
+
+def test_the_others_wait_for_rank_0_as_long_as_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself NCCL ends them after ten minutes, in which a large checkpoint may not be written."""
+    met: list[timedelta] = []
+
+    def meet(*, timeout: timedelta, **given: Any) -> SimpleNamespace:
+        met.append(timeout)
+        return SimpleNamespace(num_processes=2)
+
+    monkeypatch.setattr("accelerate.PartialState", meet)
+    monkeypatch.setattr(ranks, "store", lambda seconds: None)
+    monkeypatch.setattr(ranks, "_group", lambda: None)
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "ACCELERATE_USE_CPU": "true"}.items():
+        monkeypatch.setenv(name, value)
+    ranks.join()
+    assert met[0] > timedelta(days=1)
