@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import load_file
-from transformers import TrainerControl
+from transformers import Trainer, TrainerControl
 
 from llmctl.errors import ConfigError
 from llmctl.runs import RunDir
@@ -170,6 +170,25 @@ def test_the_environment_may_not_ask_for_another_precision(
             ConfigError, match=f"ACCELERATE_MIXED_PRECISION is '{asked}'.* but llmctl computes"
         ):
             make_arguments(replace(config, bf16=bf16), run, plan, validated=False)
+
+
+def test_a_finished_training_of_deepspeed_is_taken_up_without_its_engine(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights, and the best, are read into the plain model: no engine is made for want of a step to train."""
+    objective = Fit([0.9, 0.5])
+    train(run, objective, max_steps=2)
+    made = Trainer.__init__
+
+    def by_deepspeed(trainer: Any, *args: Any, **given: Any) -> None:
+        made(trainer, *args, **given)
+        trainer.is_deepspeed_enabled = True
+
+    monkeypatch.setattr(Trainer, "__init__", by_deepspeed)
+    for best in (True, False):
+        model, trainer = train(run, objective, max_steps=2, load_best_model_at_end=best)
+        assert trainer.state.global_step == 2
+        assert model.w.item() == objective.weights[0 if best else 1]
 
 
 def test_patience_ends(run: RunDir) -> None:

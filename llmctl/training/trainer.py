@@ -372,7 +372,11 @@ class ObjectiveTrainer(Trainer):
         return [each for each in self.callback_handler.callbacks if isinstance(each, EarlyStoppingCallback)]
 
     def restore(self, checkpoint: Path) -> None:
-        """Leave the trainer as the last step left it: Trainer itself would train one step more."""
+        """Leave the trainer as the last step left it: Trainer itself would train one step more.
+
+        DeepSpeed's engine is made for that step. Its checkpoints hold the whole weights as well, for a plain model.
+        """
+        self.is_deepspeed_enabled = False
         self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         self._read_state(checkpoint)
         self._load_from_checkpoint(str(checkpoint))
