@@ -72,6 +72,7 @@ class Memory:
         working: what strategy or optimiser take beside: DDP's buckets, gathered weights, Muon's step.
         peak: the most at once. Not the sum: activations go while gradients come, and both are gone or waiting when the
             optimiser steps.
+        read_back: at the end, with the whole model on each of several ranks that shared it out; part of ``peak``.
     """
 
     weights: int
@@ -80,6 +81,7 @@ class Memory:
     activations: int
     working: int
     peak: int
+    read_back: int = 0
 
 
 def optimizer_bytes(weights: Weights, optim: str) -> int:
@@ -153,7 +155,8 @@ def rank_memory(
 
     With ``ddp`` gradients are there once more, in the buckets in which they are exchanged (PyTorch's
     ``gradient_as_bucket_view=False``). Where weights are sharded those of a layer are gathered before it is used, and
-    those of the next one (``fsdp``), or up to ``stage3_max_live_parameters`` (``deepspeed``).
+    those of the next one (``fsdp``), or up to ``stage3_max_live_parameters`` (``deepspeed``). At the end each rank
+    reads back the whole model, beside what is left of the training: FSDP's weights, all that DeepSpeed holds.
 
     Args:
         activations: as :class:`Memory`.
@@ -162,8 +165,11 @@ def rank_memory(
     """
     kept = states(weights, optim=optim, strategy=strategy, processes=processes, bf16=bf16)
     if strategy != "ddp" and processes > 1:
-        gathered = (HALF if bf16 else FLOAT) * _gathered(weights, strategy)
-        return Memory(*kept, activations, gathered, sum(kept) + gathered + activations)
+        number = HALF if bf16 else FLOAT
+        gathered = number * _gathered(weights, strategy)
+        read_back = (kept[0] if strategy == "fsdp" else sum(kept)) + number * weights.number
+        peak = max(sum(kept) + gathered + activations, read_back)
+        return Memory(*kept, activations, gathered, peak, read_back)
     of_weights, of_gradients, state = kept
     buckets = of_gradients if processes > 1 else 0
     step = muon_step_bytes(weights, HALF if bf16 else FLOAT) if optim == "muon" else 0

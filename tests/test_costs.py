@@ -117,6 +117,15 @@ def test_what_is_sharded_is_divided_and_gathered_by_layers() -> None:
     assert zero.working == 2 * number
 
 
+def test_the_whole_model_is_read_back_on_each_rank() -> None:
+    number = WEIGHTS.number
+    found = memory(strategy="fsdp", processes=1000, bf16=True)
+    assert found.peak == found.weights + 2 * number > 4 * found.weights + found.working + 1000
+    assert memory(strategy="fsdp", processes=1000).peak == found.weights + 4 * number
+    zero = memory(strategy="deepspeed", processes=1000, bf16=True, activations=0)
+    assert zero.peak == zero.weights + zero.gradients + zero.optimizer + 2 * number
+
+
 def test_zero_of_the_papers_figure() -> None:
     """arXiv:1910.02054, figure 1: 7.5 B parameters on 64 GPUs with Adam in mixed precision, 120 GB or 1.9 GB."""
     large = costs.Weights(7_500_000_000, ((7_500_000_000, 1),), (), ())

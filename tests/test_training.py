@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 from transformers import Trainer, TrainerControl
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, set_hf_deepspeed_config
 
 from llmctl.errors import ConfigError
 from llmctl.runs import RunDir
@@ -189,6 +191,24 @@ def test_a_finished_training_of_deepspeed_is_taken_up_without_its_engine(
         model, trainer = train(run, objective, max_steps=2, load_best_model_at_end=best)
         assert trainer.state.global_step == 2
         assert model.w.item() == objective.weights[0 if best else 1]
+
+
+def test_what_only_a_further_step_needs_is_given_back(run: RunDir) -> None:
+    """The model is read back beside what is left of the training."""
+
+    class Zero3:
+        def is_zero3(self) -> bool:
+            return True
+
+    shared = Zero3()
+    set_hf_deepspeed_config(shared)
+    model, trainer = train(run, Fit([0.5, 0.9]), max_steps=2, optim="adamw_torch")
+    inner = weakref.ref(trainer.optimizer.optimizer)
+    assert inner() is not None
+    trainer.put_down()
+    assert inner() is None
+    assert not is_deepspeed_zero3_enabled(), "models that are loaded are whole"
+    assert trainer.model is model
 
 
 def test_patience_ends(run: RunDir) -> None:

@@ -14,12 +14,13 @@ from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerState
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.trainer import TRAINER_STATE_NAME
 
 from llmctl import ranks
@@ -191,7 +192,7 @@ class ObjectiveTrainer(Trainer):
             loader: Any = super().get_train_dataloader()
             plain = loader.base_dataloader
             plain.worker_init_fn = partial(hear_no_signal, begin=plain.worker_init_fn)
-            return loader  # type: ignore[no-any-return]
+            return cast(DataLoader[Any], loader)
         return DataLoader(
             self.train_dataset,
             batch_size=None,
@@ -385,6 +386,15 @@ class ObjectiveTrainer(Trainer):
         self.log({"total_flos": self.state.total_flos, "train_loss": 0.0})
         if self.args.load_best_model_at_end and self.state.best_model_checkpoint:
             self._load_best_model()
+
+    def put_down(self) -> None:
+        """Give back what only a further step needs; the model can still be asked."""
+        unset_hf_deepspeed_config()  # else models that are loaded would be shared out as well
+        if self.is_deepspeed_enabled:
+            return  # its engine, which answers for the model, holds the rest
+        for holder in (self, self.callback_handler):
+            holder.optimizer = holder.lr_scheduler = None
+        self.accelerator.free_memory()
 
     def _load_best_model(self) -> None:
         """As Trainer's, unless its files have been damaged since: the last weights stay then, and that is told."""

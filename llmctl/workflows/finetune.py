@@ -308,6 +308,7 @@ def _judge(config: FinetuneConfig, ready: Prepared, trained: Trained, progress: 
         models.find_source(str(run_dir.path), run_dir.path.parent),
         objective.model_class,
         runs_dir=run_dir.path.parent,
+        bf16=train.reads_back_in_bf16(config),
     )
     judgement = judge(
         objective,

@@ -268,7 +268,8 @@ def _memory_told(memory: "Memory", batch: "Blank") -> str:
     ]
     if memory.working:
         parts.append(f"strategy and optimiser in passing {_told(memory.working)}")
-    return f"{', '.join(parts)}; {_told(memory.peak)} at the peak"
+    last = ", when each reads back the whole model at the end" if memory.peak == memory.read_back else ""
+    return f"{', '.join(parts)}; {_told(memory.peak)} at the peak{last}"
 
 
 def _told(size: int) -> str:

@@ -214,7 +214,7 @@ class Pretraining(Stage[PretrainConfig, TrainResult]):
     ) -> TrainResult:
         from llmctl import models
 
-        model, scores = text_model.read_back(ready, trained, progress)
+        model, scores = text_model.read_back(config, ready, trained, progress)
         if config.streaming:
             streaming.tell_seen(ready.examples, ready.lost, progress)
         steps = trained.trainer.state.global_step

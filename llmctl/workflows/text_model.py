@@ -57,7 +57,9 @@ def _loaded(config: PretrainConfig, objective: "TextObjective", progress: Progre
     return model
 
 
-def read_back(ready: Prepared, trained: Trained, progress: Progress) -> tuple[Any, dict[str, float]]:
+def read_back(
+    config: PretrainConfig, ready: Prepared, trained: Trained, progress: Progress
+) -> tuple[Any, dict[str, float]]:
     """Return ``model/`` as read back from disk and its scores; they must be those of the model in memory.
 
     Raises:
@@ -67,7 +69,12 @@ def read_back(ready: Prepared, trained: Trained, progress: Progress) -> tuple[An
 
     run_dir = trained.run_dir
     source = models.find_source(str(run_dir.path), run_dir.path.parent)
-    loaded = heads.load_with_head(source, ready.objective.model_class, runs_dir=run_dir.path.parent)
+    loaded = heads.load_with_head(
+        source,
+        ready.objective.model_class,
+        runs_dir=run_dir.path.parent,
+        bf16=train.reads_back_in_bf16(config),
+    )
     if ready.validation is None:
         return loaded.model, {}
     scores = ready.objective.evaluate(loaded.model, ready.validation, progress=progress)

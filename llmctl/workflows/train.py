@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmctl import disk, environment, launch, ranks, runs
-from llmctl.config import FinetuneConfig, ModelShape, PretrainConfig
+from llmctl.config import FinetuneConfig, ModelShape, PretrainConfig, Training
 from llmctl.errors import ConfigError, LlmctlError, ModelError
 from llmctl.progress import SILENT, Progress, many
 from llmctl.recipe import to_yaml
@@ -174,6 +174,7 @@ def _train(
     model = trainer.accelerator.unwrap_model(trainer.model)
     weights = training.whole_weights(trainer)  # all ranks give their parts
     ranks.share(lambda: models.save(model, ready.tokenizer, run_dir.model, weights=weights))
+    trainer.put_down()
     result = stage.finish(config, ready, Trained(run_dir, model, trainer, began), progress)
     if ranks.is_first():
         run_dir.seal()
@@ -306,13 +307,21 @@ def warn_unvalidated(progress: Progress) -> None:
     progress.warn("no validation split: nothing is evaluated, and the last model is kept, not the best")
 
 
+def reads_back_in_bf16(config: Training) -> bool:
+    """Whether ``model/`` is read back as it was computed with, in bfloat16.
+
+    In float32 a model that was shared out may not fit on one device.
+    """
+    return bool(config.bf16) and config.strategy != "ddp"
+
+
 def check_read_back(loss: float, ready: Prepared, trained: Trained) -> None:
     """Hold the validation loss of ``model/``, as it was read back from disk, to that of the model in memory.
 
     Raises:
         ModelError: they differ, so the saved model is not the trained one.
     """
-    # Training evaluates in the precision that it computes in, here it is float32.
+    # Training evaluates in the precision that it computes in, here it is float32, or bfloat16 without autocast.
     tolerance = 1e-2 if trained.trainer.args.bf16 else 1e-4
     expected = _loss_in_memory(ready, trained)
     if not math.isclose(loss, expected, rel_tol=tolerance, abs_tol=1e-6):

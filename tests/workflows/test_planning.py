@@ -69,6 +69,14 @@ def test_strategies_checkpointing_and_batches_say_what_they_save() -> None:
     assert whole["peak"] > 20 * plan["parameters"]  # 16 bytes, the buckets, and activations
 
 
+def test_that_the_whole_model_must_fit_at_the_end_is_told() -> None:
+    told = Told()
+    shallow = replace(LLAMA_7B, num_hidden_layers=12, activation_checkpointing=True, num_processes=512)
+    rank = planned(shallow, progress=told)["memory_of_a_rank"]
+    assert rank["peak"] == rank["read_back"]
+    assert "at the peak, when each reads back the whole model at the end" in "\n".join(told.notes)
+
+
 def test_the_effective_batch_is_that_of_all_processes() -> None:
     small = PretrainConfig(block_size=64, vocab_size=512, num_processes=4, max_steps=10)
     assert planned(small)["tokens_a_step"] == 4 * 6 * 64

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from llmctl import runs
 from llmctl.config import PretrainConfig
 from llmctl.errors import RunError
+from llmctl.progress import SILENT
 from llmctl.recipe import to_yaml
-from llmctl.workflows import pretrain
+from llmctl.workflows import pretrain, text_model
 from tests.workflows.conftest import Watched
 
 KILLED_WHEN_IT_COMES_TO = """
@@ -29,6 +31,26 @@ pytest.MonkeyPatch().setattr(sys.argv[1], lambda *given, **named: os.kill(os.get
 config = resolve(PretrainConfig, Path(sys.argv[2]), {})
 pretrain.run(replace(config, run_name="quick"), progress=SILENT)
 """
+
+
+def test_a_model_that_was_shared_out_is_read_back_as_it_was_computed_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In float32 it may not fit on one device."""
+    asked: list[bool] = []
+
+    def load(*given: Any, bf16: bool, **named: Any) -> Any:
+        asked.append(bf16)
+        return SimpleNamespace(model=None)
+
+    monkeypatch.setattr("llmctl.heads.load_with_head", load)
+    monkeypatch.setattr("llmctl.models.find_source", lambda *given: None)
+    ready: Any = SimpleNamespace(objective=SimpleNamespace(model_class=""), validation=None)
+    trained: Any = SimpleNamespace(run_dir=runs.RunDir(tmp_path))
+    for strategy, bf16 in [("fsdp", True), ("deepspeed", True), ("fsdp", False), ("ddp", True)]:
+        config = PretrainConfig(strategy=strategy, bf16=bf16)  # type: ignore[arg-type]
+        text_model.read_back(config, ready, trained, SILENT)
+    assert asked == [True, True, False, False]
 
 
 def test_checkpoints_are_removed_in_the_end_and_told(quick: Any, places: Path, watched: Watched) -> None:
