@@ -58,7 +58,7 @@ def commands(data: Path) -> dict[str, list[str]]:
     text = [*reading(data), *HOW, *BATCH]
     made = {
         "causal": [*text],
-        "masked": [*text, "--objective", "mlm", "--architecture", "bert"],
+        "masked": [*text, "--objective", "mlm", "--architecture", "squeezebert"],
         "streamed": [*text, "--streaming", "--buffer-size", "10"],
         "classified": ["finetune", "--task", "classification", "--data", str(data / "reviews"), *HOW, *BATCH],
     }

@@ -74,7 +74,6 @@ def fit(
         CheckpointError: a checkpoint could not be written.
     """
     arguments = make_arguments(config, run, plan, validated=validation is not None, model=model)
-    arguments.ddp_find_unused_parameters = _has_experts(model)
     speed.prepare(model, config)
     stop, deadline = StopOnSignal(), Deadline(math.inf if ends is None else ends)
     with progress.training(plan.steps, checkpoint.step if checkpoint else 0, run) as tell, stop.listening():
@@ -115,11 +114,6 @@ def fit(
         place = f"time limit reached: stopped at step {step:,} of {plan.steps:,}"
         raise StoppedError(place, run, command, exit_code=NOT_FINISHED)
     return trainer
-
-
-def _has_experts(model: Any) -> bool:
-    """Whether a step may use no weight of some part of the model: a search for such costs a pass over the graph."""
-    return any("expert" in name for name, _ in model.named_modules())
 
 
 def _train(trainer: ObjectiveTrainer, config: Training, checkpoint: Checkpoint | None, plan: Plan) -> None:

@@ -39,6 +39,7 @@ from llmctl.training.sampling import Shuffled, WithEpoch, order_of
 from llmctl.training.strategies import shared_weights_together
 from llmctl.training.streaming import STATE as STREAM_STATE
 from llmctl.training.streaming import Stream
+from llmctl.training.unused import leaves_weights_out
 
 _STATE = "llmctl_state.json"
 _ASKED = ("initial_lr", "weight_decay", "betas", "eps", "momentum")  # of an optimiser's groups
@@ -173,7 +174,12 @@ class ObjectiveTrainer(Trainer):
         return Dealt(order, self.args.train_batch_size, rank=ranks.index(), num_ranks=ranks.count())
 
     def _prepare_for_training(self, *args: Any) -> Any:
-        """As Trainer's; weights that several modules share stay together where they are sharded."""
+        """As Trainer's; weights that several modules share stay together where they are sharded.
+
+        DDP is told whether to look for weights without a gradient.
+        """
+        if ranks.count() > 1 and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            self.accelerator.ddp_handler.find_unused_parameters = leaves_weights_out(self)
         with shared_weights_together(self.model) if self.is_fsdp_enabled else nullcontext():
             return super()._prepare_for_training(*args)
 
