@@ -51,7 +51,9 @@ _FSDP: dict[str, Any] = {
     "transformer_layer_cls_to_wrap": str,
     "min_num_params": int,
     "reshard_after_forward": bool,
-    "offload_params": bool,
+    # False: the norm of gradients that lie on processors needs a group that has gloo beside NCCL, and evaluation would
+    # have targets there and logits on the GPU.
+    "offload_params": False,
     "cpu_ram_efficient_loading": False,
     "state_dict_type": "FULL_STATE_DICT",
     "activation_checkpointing": bool,
@@ -183,7 +185,7 @@ def _typed(path: Path, name: str, value: Any, kind: type) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         article = {int: "a whole number", str: "a word", bool: "true or false"}[kind]
         raise ConfigError(f"{path}: {name} should be {article}, found {value!r:.60}")
-    if isinstance(value, int) and value < (name != "machine_rank"):
+    if kind is int and isinstance(value, int) and value < (name != "machine_rank"):
         raise ConfigError(f"{path}: {name} should be above 0, found {value}")
     return value
 
@@ -225,8 +227,6 @@ def _fsdp(path: Path, section: dict[str, Any]) -> dict[str, Any]:
             )
     if "transformer_layer_cls_to_wrap" in found:
         found["transformer_layer_cls_to_wrap"] = found["transformer_layer_cls_to_wrap"].split(",")
-    if "offload_params" in found:
-        found["cpu_offload"] = found.pop("offload_params")
     return found
 
 

@@ -42,8 +42,8 @@ FSDP: dict[str, Any] = {
         "fsdp_activation_checkpointing": True,
         "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
         "fsdp_cpu_ram_efficient_loading": False,
-        "fsdp_offload_params": True,
-        "fsdp_reshard_after_forward": True,
+        "fsdp_offload_params": False,
+        "fsdp_reshard_after_forward": False,
         "fsdp_state_dict_type": "FULL_STATE_DICT",
         "fsdp_transformer_layer_cls_to_wrap": "LlamaDecoderLayer,MyLayer",
         "fsdp_version": 2,
@@ -75,7 +75,7 @@ def test_what_accelerate_reads_is_read(tmp_path: Path, content: dict[str, Any]) 
 def test_the_engines_own_settings_are_in_their_words(tmp_path: Path) -> None:
     fsdp = accelerate_config.read(write(tmp_path, FSDP)).fsdp
     assert fsdp["transformer_layer_cls_to_wrap"] == ["LlamaDecoderLayer", "MyLayer"]
-    assert (fsdp["cpu_offload"], fsdp["activation_checkpointing"]) == (True, True)
+    assert (fsdp["reshard_after_forward"], fsdp["activation_checkpointing"]) == (False, True)
     found = accelerate_config.read(write(tmp_path, DEEPSPEED)).deepspeed["zero_optimization"]
     assert found["stage"] == 3
     assert found["offload_optimizer"] == {"device": "cpu"}
@@ -101,6 +101,10 @@ def test_a_deepspeed_file_beside_it_is_taken_as_it_is(tmp_path: Path) -> None:
         ),
         ({"num_processes": 2}, "distributed_type is missing"),
         ({**DDP, "mixed_precision": "fp16"}, "mixed_precision is 'fp16'; llmctl computes in bf16 or float32"),
+        (
+            {**FSDP, "fsdp_config": {"fsdp_offload_params": True}},
+            "fsdp_config: fsdp_offload_params is True, llmctl trains with False",
+        ),
         ({**DDP, "num_proceses": 2}, "unknown key 'num_proceses'"),
         ({**DDP, "num_processes": "two"}, "num_processes should be a whole number, found 'two'"),
         ({**DDP, "num_processes": -1}, "num_processes should be above 0, found -1"),

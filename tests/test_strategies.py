@@ -76,7 +76,7 @@ def autos(section: dict[str, Any], prefix: str = "") -> list[str]:
 def test_a_persons_own_settings_go_before_the_shipped_ones(tmp_path: Path) -> None:
     path = str(write(tmp_path, FSDP))
     found = strategies.settings(PretrainConfig(strategy="fsdp", accelerate_config=path), tiny.llama())
-    assert found["fsdp_config"]["cpu_offload"] is True
+    assert found["fsdp_config"]["reshard_after_forward"] is False
     assert found["fsdp_config"]["transformer_layer_cls_to_wrap"] == ["LlamaDecoderLayer", "MyLayer"]
     path = str(write(tmp_path, DEEPSPEED))
     zero = strategies.settings(PretrainConfig(strategy="deepspeed", accelerate_config=path))["deepspeed"]
