@@ -2,7 +2,7 @@
 
 Rank 0 is the one that prepares, writes and speaks. Where there is one process, nothing here costs or changes anything.
 What ranks tell each other goes over the processors (gloo), whatever the training uses, and waits as long as it takes: a
-rank that died or hangs is the watchdog's affair (``llmctl.watchdog``).
+rank that died or was stopped is the watchdog's affair (``llmctl.watchdog``).
 """
 
 import os
@@ -23,6 +23,8 @@ ResultT = TypeVar("ResultT")
 # whether this rank does something by itself, while the others wait for it or it for them
 _alone = False
 _AS_LONG_AS_IT_TAKES = timedelta(days=30)
+# Rank 0 may write for long while others wait for it in a save; but one that hangs should not be waited for for ever.
+_IN_A_STEP = timedelta(hours=2)
 SECONDS_TO_COME = 600.0
 """How long the first ranks wait for the last: machines do not begin at the same time."""
 
@@ -134,7 +136,7 @@ def join() -> None:
     where: dict[str, Any] = {}
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true":  # DeepSpeed takes no store
         where = {"store": store(SECONDS_TO_COME), "rank": index(), "world_size": count()}
-    state = PartialState(cpu=on_cpu, timeout=_AS_LONG_AS_IT_TAKES, **where)
+    state = PartialState(cpu=on_cpu, timeout=_IN_A_STEP, **where)
     if state.num_processes != count():
         raise ConfigError(
             f"{count()} processes were started, but Accelerate makes {state.num_processes} of them "
