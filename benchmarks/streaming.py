@@ -1,27 +1,38 @@
 """A corpus of 2 GB that is streamed: memory against a stream of 20 MB, speed against cached data.
 
 Built-in stories in 40 gzipped shards of 50 MB of text (ten copies of each of four; of 20 MB: one of 20), a byte-level
-BPE. Memory: a LLaMA of 1 layer x 32 reads 40 MB of the large corpus, and the small one again and again in as many
-steps; the peak of the proportional set size of all processes. Speed: a GPT-2 of 6 layers x 384, 16 blocks of 256 a
-step, on the stream and on the 20 MB tokenised before, in turns (each goes first in every second pair): the median of
-what a run logs, and the median of the pairs' ratios with the middle half of them, as the machine drifts.
+BPE. Speed: two trainings, one on the stream of 2 GB and one on the 20 MB tokenised before, each with two threads, take
+turns of four seconds, the other one stopped meanwhile, as the machine drifts from minute to minute; tokens of the steps
+that each has finished in equal time. The smaller the model, the more of its time goes into reading. Memory: a LLaMA of
+1 layer x 32 reads 40 MB of the large corpus, and the small one again and again in as many steps; the peak of the
+proportional set size of all processes.
 """
 
 import gzip
 import shutil
-import statistics
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.trainings import MODEL, pretrain
+from benchmarks.trainings import MODEL, pretrain, start
+from llmctl.runs import RunDir
 
 LARGE, SMALL, SHARD, COPIES = 2000, 20, 50, 10  # MB of text
 READ = 40
-PAIRS, STEPS = 8, 12
+SLICES, SECONDS = 30, 4.0  # of each of the two
+MODELS = {  # layers x width: options
+    "6 x 384": MODEL,
+    "2 x 128": "--architecture gpt2 --hidden-size 128 --num-hidden-layers 2 --num-attention-heads 2 --block-size 256 "
+    "--optim adamw_torch_fused",
+}
+ROWS, BLOCK, WARM = 4, 256, 10  # WARM steps before the turns begin
+ENDLESS = f"--per-device-train-batch-size {ROWS} --logging-steps 1 --max-steps 100000 --eval-steps 100000"
+BUFFER = 1000  # documents: several buffers are read and tokenised meanwhile
 TINY = "--hidden-size 32 --num-hidden-layers 1 --num-attention-heads 2 --block-size 256 --optim adamw_torch_fused"
 BATCH, BYTES_A_TOKEN = 64, 4.15
 
@@ -36,6 +47,39 @@ def write(texts: Iterator[str], file: Path, megabytes: int) -> None:
             left -= len(line)
             if left <= 0:
                 return
+
+
+def in_turns(folder: Path, size: str, trainings: dict[str, str]) -> list[float]:
+    """Tokens a second of each of two trainings, which are stopped in turns."""
+    name = size.replace(" ", "")
+    running: dict[str, subprocess.Popen[str]] = {}
+    try:
+        for way, options in trainings.items():
+            running[way] = start(folder, f"{way}-{name}", f"{options} {ENDLESS}", threads=2)
+            while steps(folder, f"{way}-{name}") < WARM:
+                if running[way].poll() is not None:
+                    raise RuntimeError(running[way].communicate()[1][-2000:])
+                time.sleep(0.1)
+            running[way].send_signal(signal.SIGSTOP)
+        before = [steps(folder, f"{way}-{name}") for way in running]
+        for number in range(SLICES):
+            for way in sorted(running, reverse=number % 2 == 1):
+                running[way].send_signal(signal.SIGCONT)
+                time.sleep(SECONDS)
+                running[way].send_signal(signal.SIGSTOP)
+        after = [steps(folder, f"{way}-{name}") for way in running]
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+    tokens = ROWS * BLOCK / (SLICES * SECONDS)
+    return [(end - begin) * tokens for begin, end in zip(before, after, strict=True)]
+
+
+def steps(folder: Path, name: str) -> int:
+    """How many steps a training has finished."""
+    events = RunDir(folder / "runs" / name).events()
+    return max((event["step"] for event in events if "loss" in event), default=0)
 
 
 def main() -> str:
@@ -60,14 +104,14 @@ def main() -> str:
         )
         subprocess.run([sys.executable, "-m", "llmctl", *train.split()], check=True)
         text += f" --tokenizer {folder}/tokenizer --seed 0"
-        how = f"{text} {MODEL} --per-device-train-batch-size 16 --max-steps {STEPS} --logging-steps 2"
-        how += f" --eval-steps {STEPS}"
-        ways = {"cached": f"--data {folder}/small", "streamed": f"--data {folder}/large --streaming"}
-        speeds: dict[str, list[float]] = {way: [] for way in ways}
-        for number in range(PAIRS):
-            for way in sorted(ways, reverse=number % 2 == 1):
-                run = pretrain(folder, f"{way}-{number}", f"{ways[way]} {how}", threads=2)
-                speeds[way].append(run.tokens_per_second)
+        ways = {
+            "cached": f"--data {folder}/small",
+            "streamed": f"--data {folder}/large --streaming --buffer-size {BUFFER}",
+        }
+        speeds = {
+            size: in_turns(folder, size, {way: f"{data} {text} {model}" for way, data in ways.items()})
+            for size, model in MODELS.items()
+        }
         steps = round(READ * 1e6 / BYTES_A_TOKEN / 256 / BATCH)
         how = f"{text} --streaming {TINY} --per-device-train-batch-size {BATCH}"
         how += f" --max-steps {steps} --eval-steps {steps}"
@@ -75,21 +119,23 @@ def main() -> str:
             name: pretrain(folder, f"{name}-memory", f"--data {folder}/{name} {how}", threads=1).peak
             for name in ("small", "large")
         }
-    cached, streamed = (statistics.median(found) for found in speeds.values())
-    pairs = [one / other for one, other in zip(speeds["streamed"], speeds["cached"], strict=True)]
-    low, middle, high = statistics.quantiles(pairs, n=4, method="inclusive")
     ratio = peaks["large"] / peaks["small"]
+    rows = []
+    for size, (cached, streamed) in speeds.items():
+        rows += [
+            f"| {size}, cached | {cached:,.0f} | 1 |",
+            f"| {size}, streamed | {streamed:,.0f} | {streamed / cached:.3f} |",
+        ]
     return "\n".join(
         [
+            "| | tokens/s | ratio |",
+            "|---|---|---|",
+            *rows,
+            "",
             "| | peak MiB | ratio |",
             "|---|---|---|",
             f"| {SMALL} MB streamed | {peaks['small']:.0f} | 1 |",
             f"| {LARGE:,} MB streamed, {READ} MB of it read | {peaks['large']:.0f} | {ratio:.2f} |",
-            "",
-            "| | tokens/s | ratio |",
-            "|---|---|---|",
-            f"| cached | {cached:,.0f} | 1 |",
-            f"| streamed | {streamed:,.0f} | {middle:.3f} ({low:.2f} to {high:.2f}) |",
         ]
     )
 

@@ -63,19 +63,24 @@ class Training:
     peak: float
 
 
-def pretrain(folder: Path, name: str, options: str, *, threads: int) -> Training:
+def start(folder: Path, name: str, options: str, *, threads: int) -> subprocess.Popen[str]:
     """``llmctl pretrain OPTIONS``, its run ``name`` below ``folder``, its processes with so many threads each."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "LLMCTL_CACHE_DIR": str(folder / "cache")}
     places = ["--runs-dir", str(folder / "runs"), "--run-name", name, "--quiet"]
     command = [sys.executable, "-m", "llmctl", "pretrain", *options.split(), *places]
-    began = time.time()
-    process = subprocess.Popen(
+    return subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
+
+
+def pretrain(folder: Path, name: str, options: str, *, threads: int) -> Training:
+    """As :func:`start`, to its end."""
+    began = time.time()
+    process = start(folder, name, options, threads=threads)
     with watched(process) as peak:
         _, said = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {said[-2000:]}")
+        raise RuntimeError(f"llmctl pretrain {options}: {said[-2000:]}")
     lines = (folder / "runs" / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     events = [event for event in map(json.loads, lines) if "loss" in event]
     speeds = [event["tokens_per_second"] for event in events][2:]

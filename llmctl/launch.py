@@ -72,9 +72,8 @@ def take_rank_from_scheduler() -> None:
         "LOCAL_WORLD_SIZE": str(tasks // nodes),
     }
     os.environ.setdefault("MASTER_ADDR", machines.first_host(os.environ["SLURM_STEP_NODELIST"]))
-    os.environ.setdefault(
-        "MASTER_PORT", str(20_000 + ranks.number("SLURM_JOB_ID") % 20_000)
-    )  # jobs share machines
+    own_port = 20_000 + ranks.number("SLURM_JOB_ID") % 20_000  # jobs may share a machine
+    os.environ.setdefault("MASTER_PORT", str(own_port))
 
 
 def num_processes(config: Launch) -> int:

@@ -155,9 +155,8 @@ class Seq2Seq(TaskObjective):
         written = model.generate(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
-            synced_gpus=is_sharded(
-                model
-            ),  # it answers when all ranks ask: as often as the longest text needs
+            # it answers when all ranks ask: as often as the longest text needs
+            synced_gpus=is_sharded(model),
             **self._generation(),
         )
         texts = self.tokenizer.batch_decode(

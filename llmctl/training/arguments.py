@@ -89,9 +89,8 @@ def make_arguments(
         )
     except (ValueError, ImportError) as error:
         raise ConfigError(f"the training's settings are refused: {error}") from error
-    arguments._n_gpu = min(
-        arguments.n_gpu, 1
-    )  # one process would share out its batches to all GPUs by itself
+    # one process would share out its batches to all GPUs by itself
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
