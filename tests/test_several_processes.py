@@ -341,7 +341,7 @@ def test_of_four_ranks_the_killed_one_is_told_and_all_end_soon(started: Callable
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_processes_that_are_all_stopped_go_on_later(started: Callable[..., Started]) -> None:
     """Ctrl-Z, and a scheduler that has something more urgent."""
     training = started("--ddp-timeout", "3").learnt()
@@ -369,11 +369,12 @@ def test_processes_that_cannot_talk_to_each_other_say_why(
 
 
 @pytest.mark.soak
-def test_restarts_go_on_from_the_last_checkpoint(started: Callable[..., Started]) -> None:
-    training = started("--max-restarts", "3")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_restarts_go_on_from_the_last_checkpoint(started: Callable[..., Started], processes: int) -> None:
+    training = started("--max-restarts", "3", "--num-processes", str(processes))
     for number in range(3):
         wait_until(lambda n=number: any(event["step"] > 40 * (n + 1) for event in training.run.events()))
-        training.rank(number % 2).kill()
+        training.rank(number % processes).kill()
     code, said = training.ended(90)
     assert code == 0, said
     assert [event["step"] for event in training.run.events() if "loss" in event][-1] == LONG
