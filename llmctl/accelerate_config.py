@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from llmctl import launch
 from llmctl.errors import ConfigError
 from llmctl.recipe import suggestion
 
@@ -54,7 +55,7 @@ _FSDP: dict[str, Any] = {
     # False: the norm of gradients that lie on processors needs a group that has gloo beside NCCL, and evaluation would
     # have targets there and logits on the GPU.
     "offload_params": False,
-    "cpu_ram_efficient_loading": False,
+    "cpu_ram_efficient_loading": bool,
     "state_dict_type": "FULL_STATE_DICT",
     "activation_checkpointing": bool,
 }
@@ -202,6 +203,8 @@ def _check_rest(path: Path, given: dict[str, Any]) -> None:
                 "deepspeed_config",
             )
             raise ConfigError(f"{path}: unknown key {name!r:.60}", hint=suggestion(name, known))
+        if name == "use_cpu" and value is True and not launch.num_gpus():
+            continue  # as it is here anyway
         if value not in _NEUTRAL.get(name, ()):
             by_itself = ": where no GPU is to be seen (CUDA_VISIBLE_DEVICES=), processors are used"
             raise ConfigError(
@@ -225,6 +228,9 @@ def _fsdp(path: Path, section: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(
                 f"{path}: fsdp_config: {key} is {value!r:.60}, llmctl trains with {_FSDP[name]}"
             )
+    found.pop(
+        "cpu_ram_efficient_loading", None
+    )  # how models are loaded is ours to say, and changes nothing else
     if "transformer_layer_cls_to_wrap" in found:
         found["transformer_layer_cls_to_wrap"] = found["transformer_layer_cls_to_wrap"].split(",")
     return found

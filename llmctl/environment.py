@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from llmctl import ranks
+
 LIBRARIES = (
     "llmctl",
     "torch",
@@ -43,6 +45,7 @@ def describe(command: str, seed: int) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cpu_count": os.cpu_count(),
+        "num_processes": ranks.count(),
         "seed": seed,
         "git_commit": _git_commit(),
         "directory": str(Path.cwd()),

@@ -83,7 +83,7 @@ def num_processes(config: Launch) -> int:
     config = _with_scheduler(config)
     if config.num_processes or not config.is_parallel:
         return config.num_processes or 1
-    return config.num_machines * max(_num_gpus(), 1)
+    return config.num_machines * max(num_gpus(), 1)
 
 
 def place_of(config: Launch) -> Place | None:
@@ -115,9 +115,9 @@ def place_of(config: Launch) -> Place | None:
     if processes == 1 and not config.max_restarts:
         return None
     here = processes // num_machines
-    num_gpus, num_cores = _num_gpus(), _num_cores()
-    if here > (most := num_gpus or _A_CORE * num_cores):
-        has = f"{num_gpus} GPUs" if num_gpus else f"{num_cores} processors"
+    gpus, num_cores = num_gpus(), _num_cores()
+    if here > (most := gpus or _A_CORE * num_cores):
+        has = f"{gpus} GPUs" if gpus else f"{num_cores} processors"
         raise ConfigError(
             f"num_processes {processes}: {here} on this machine, which has {has}",
             hint=f"--num-processes {num_machines * most} at most",
@@ -140,7 +140,7 @@ def _with_scheduler(config: Launch) -> Launch:
     )
 
 
-def _num_gpus() -> int:
+def num_gpus() -> int:
     """GPUs that are seen; torch, which takes seconds to import, is asked only where there may be one."""
     if sys.platform == "linux" and not any(map(os.path.exists, _GPU_FILES)):
         return 0
@@ -178,7 +178,8 @@ def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable
                 logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             _store = _meet(place, config, note)  # where this process keeps it, the launcher goes on with it
-            elastic_launch(_settings(place, config), sys.executable)("-m", "llmctl", *arguments)
+            # -P: a folder "llmctl" here, such as a clone of it, is not the package
+            elastic_launch(_settings(place, config), sys.executable)("-P", "-m", "llmctl", *arguments)
         except SignalException as ended:
             _end_all_at_once()
             if code := _code(code_file):

@@ -134,7 +134,14 @@ class RunDir:
 
     def resume_command(self) -> str:
         """What to type to go on with the run."""
-        return f"llmctl {self.command()} --resume {self.path}"
+        return f"llmctl {self.command()} --resume {self.path}{self.processes()}"
+
+    def processes(self) -> str:
+        """The option that makes as many processes as began the run, as it is typed; empty for one."""
+        with contextlib.suppress(RunError):
+            if (count := self.read_environment().get("num_processes", 1)) != 1:
+                return f" --num-processes {count}"
+        return ""
 
     def read_environment(self) -> dict[str, Any]:
         """``environment.json``.

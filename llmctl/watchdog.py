@@ -74,6 +74,7 @@ class Watchdog(threading.Thread):
         self._over = threading.Event()
         self._beats = 0
         self._unanswered = 0  # beats since the store has answered
+        self._parent = os.getppid()
         self._beat()
         store.set(f"who/{ranks.index()}", " ".join(map(str, _Process.this())))
 
@@ -117,7 +118,12 @@ class Watchdog(threading.Thread):
                 os._exit(1)
 
     def _look_beside(self) -> None:
-        """Find the death of the next rank of this machine: of those that wait for it in a library, none would."""
+        """Find the death of what has started this rank, or of the next rank of this machine.
+
+        Of those that wait for that in a library, none would.
+        """
+        if os.getppid() != self._parent:
+            self._end("the process that started this one was lost")
         local, count = ranks.number("LOCAL_RANK"), ranks.number("LOCAL_WORLD_SIZE", 1)
         beside = ranks.index() - local + (local + 1) % count
         process = self._process(beside) if count > 1 else None

@@ -477,3 +477,47 @@ def test_the_others_wait_for_rank_0_as_long_as_it_writes(monkeypatch: pytest.Mon
         monkeypatch.setenv(name, value)
     ranks.join()
     assert met[0] > timedelta(days=1)
+
+
+@pytest.mark.slow
+def test_a_folder_of_the_name_hides_nothing(tmp_path: Path, data: Path) -> None:
+    """Such as a clone of the package, beside which its own program is started."""
+    (tmp_path / "llmctl").mkdir()
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment |= {"LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    program = str(Path(sys.executable).with_name("llmctl"))
+    command = [program, *reading(data), "--max-steps", "2", "--run-name", "two", *TWO]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "2 devices" in done.stderr
+
+
+@pytest.mark.slow
+def test_what_differs_between_machines_is_refused(data: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = str(probe.getsockname()[1])
+    usual = [*reading(data), "--max-steps", "4", "--run-name", "two", *TWO, "--num-machines", "2"]
+    usual += ["--main-process-ip", "127.0.0.1", "--main-process-port", port]
+    own = (["--machine-rank", "0", "--learning-rate", "0.5"], ["--machine-rank", "1"])
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "llmctl", *usual, *each],
+            cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True,
+        )
+        for each in own
+    ]  # fmt: skip
+    said = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [2, 2], said
+    assert "--learning-rate is 0.5 for rank 0, None for rank 1" in said[0]
+    assert not (tmp_path / "runs" / "two").exists()
+
+
+@pytest.mark.slow
+def test_a_launcher_that_is_killed_takes_its_ranks_along(started: Callable[..., Started]) -> None:
+    training = started().learnt()
+    ranks = psutil.Process(training.process.pid).children()
+    training.process.kill()
+    assert not psutil.wait_procs(ranks, timeout=10)[1]
+    assert not training.run.finished

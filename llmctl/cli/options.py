@@ -158,6 +158,7 @@ def execute(
         raise typer.Exit(code)
     processes.meet(config, show_error)
     if launch.is_rank():
+        processes.check_alike(config)
         config = processes.again(config, console.warn)
         ranks.share(lambda: verb.check(config))
     verb.run(config, console)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmctl import launch, ranks
-from llmctl.config import Launch
+from llmctl.config import Launch, options
 from llmctl.errors import NOT_FINISHED, ConfigError, LlmctlError, Terminated
 from llmctl.hub import first_line
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _SECONDS_FOR_OTHERS = 3.0
 _ALL_END_SO = (0, NOT_FINISHED, 130, 143)  # codes with which each rank ends by itself
+# What may differ from machine to machine.
+_OWN = ("accelerate_config", "machine_rank", "main_process_ip", "runs_dir")
 _OF_PEERS = ("gloo", "nccl", "connection closed by peer", "connection reset by peer", "broken pipe")
 
 ConfigT = TypeVar("ConfigT", bound=Any)
@@ -95,6 +97,23 @@ def again(config: ConfigT, warn: Callable[[str], None]) -> ConfigT:
     if (begun := launch.run_begun()) is None or config.resume:
         return config
     return replace(config, resume="auto", run_name=begun.name)
+
+
+def check_alike(config: Any) -> None:
+    """Hold the options of each rank to those of rank 0: on several machines each was typed by itself.
+
+    Raises:
+        ConfigError: naming one that differs, on all ranks.
+    """
+    mine = {item.name: getattr(config, item.name) for item in options(type(config)) if item.name not in _OWN}
+    first, *others = ranks.gather(mine)
+    for rank, other in enumerate(others, start=1):
+        if differing := [name for name in first if first[name] != other[name]]:
+            name = differing[0]
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is {first[name]} for rank 0, {other[name]} for rank {rank}",
+                hint="type the same on each machine, but for --machine-rank",
+            )
 
 
 def console(quiet: bool, as_json: bool) -> "Console":

@@ -30,7 +30,7 @@ class StoppedError(RunError):
     def __init__(self, what: str, run: RunDir, command: str, *, exit_code: int) -> None:
         super().__init__(
             f"{what}, checkpoint saved in {run.checkpoints}",
-            hint=f"go on: llmctl {command} --resume {run.path}",
+            hint=f"go on: llmctl {command} --resume {run.path}{run.processes()}",
         )
         self.exit_code = exit_code
 
