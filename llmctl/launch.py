@@ -311,7 +311,7 @@ def _untold(failures: Mapping[int, Any], word: Path) -> RanksFailedError:
     elif word.exists():
         what = word.read_text()
     else:
-        what += f"ended with code {failure.exitcode}"
+        what += f"ended with code {failure.exitcode}, without telling llmctl why: see above"
     return RanksFailedError(f"{what}: all processes ended", hint=going_on())
 
 

@@ -107,8 +107,13 @@ class Watchdog(threading.Thread):
             self._end(f"rank {rank} has not come in {silent:.0f} seconds")
 
     def _watch_store(self) -> None:
-        """A call to a machine that is gone may never return: so another thread looks whether they do."""
+        """A call to a machine that is gone may never return: so another thread looks whether they do.
+
+        And whether what started this rank, which mostly keeps the store, is there.
+        """
         while not self._over.wait(self.interval):
+            if os.getppid() != self._parent:
+                self._end("the process that started this one was lost")
             self._unanswered += 1
             if self._unanswered * self.interval > self.seconds:
                 what = "the process that started this one, or rank 0, does not answer any more"
@@ -118,12 +123,7 @@ class Watchdog(threading.Thread):
                 os._exit(1)
 
     def _look_beside(self) -> None:
-        """Find the death of what has started this rank, or of the next rank of this machine.
-
-        Of those that wait for that in a library, none would.
-        """
-        if os.getppid() != self._parent:
-            self._end("the process that started this one was lost")
+        """Find the death of the next rank of this machine: of those that wait for it in a library, none would."""
         local, count = ranks.number("LOCAL_RANK"), ranks.number("LOCAL_WORLD_SIZE", 1)
         beside = ranks.index() - local + (local + 1) % count
         process = self._process(beside) if count > 1 else None

@@ -334,7 +334,7 @@ def test_of_four_ranks_the_killed_one_is_told_and_all_end_soon(started: Callable
     training = started("--num-processes", "4").learnt()
     lost = training.rank(2)
     lost.kill()
-    code, said = training.ended(12)
+    code, said = training.ended(20)
     assert code == 1
     assert errors_in(said) == [
         f"error: rank 2 (process {lost.pid}) was killed (SIGKILL): all processes ended"
