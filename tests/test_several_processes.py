@@ -182,9 +182,9 @@ class Started:
         self.arguments = command
         self.process = self.go_on()
 
-    def learnt(self) -> "Started":
-        """Itself, when it has learnt for some steps."""
-        wait_until(lambda: self.process.poll() is not None or self._step() > 30)
+    def learnt(self, steps: int = 30) -> "Started":
+        """Itself, when it has learnt for more than so many steps."""
+        wait_until(lambda: self.process.poll() is not None or self._step() > steps)
         assert self.process.poll() is None, self.process.communicate()[1]
         return self
 

@@ -36,8 +36,8 @@ def test_whatever_becomes_of_a_rank_the_run_goes_on_to_the_same_end(
     expected, draw = outcome(whole), random.Random(0)
     whole.run.path.rename(tmp_path / "whole")
     for kind in draw.sample(["kill"] * KILLS + ["suspend"] * STOPS, KILLS + STOPS):
-        training = started().learnt()
-        time.sleep(draw.uniform(0, 4))
+        training = started().learnt(draw.randrange(30, LONG - 30))
+        time.sleep(draw.uniform(0, 0.2))
         began = time.monotonic()
         getattr(training.rank(draw.randrange(2)), kind)()
         code, said = training.ended(SECONDS)
