@@ -476,7 +476,7 @@ def test_the_others_wait_for_rank_0_as_long_as_it_writes(monkeypatch: pytest.Mon
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "ACCELERATE_USE_CPU": "true"}.items():
         monkeypatch.setenv(name, value)
     ranks.join()
-    assert met[0] > timedelta(days=1)
+    assert met[0] >= timedelta(hours=2)
 
 
 @pytest.mark.slow
