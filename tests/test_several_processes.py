@@ -510,7 +510,8 @@ def test_what_differs_between_machines_is_refused(data: Path, tmp_path: Path) ->
     ]  # fmt: skip
     said = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [2, 2], said
-    assert "--learning-rate is 0.5 for rank 0, None for rank 1" in said[0]
+    [told] = errors_in("".join(said))
+    assert "--learning-rate is 0.5 for rank 0, None for rank 1" in told
     assert not (tmp_path / "runs" / "two").exists()
 
 
