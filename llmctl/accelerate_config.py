@@ -228,9 +228,8 @@ def _fsdp(path: Path, section: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(
                 f"{path}: fsdp_config: {key} is {value!r:.60}, llmctl trains with {_FSDP[name]}"
             )
-    found.pop(
-        "cpu_ram_efficient_loading", None
-    )  # how models are loaded is ours to say, and changes nothing else
+    # How models are loaded is ours to say, and changes nothing else.
+    found.pop("cpu_ram_efficient_loading", None)
     if "transformer_layer_cls_to_wrap" in found:
         found["transformer_layer_cls_to_wrap"] = found["transformer_layer_cls_to_wrap"].split(",")
     return found
