@@ -9,27 +9,22 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llmctl import machines, ranks
+from llmctl import handover, machines, ranks
 from llmctl.config import Launch
-from llmctl.errors import NOT_FINISHED, ConfigError, Terminated
+from llmctl.errors import ConfigError, Terminated
 from llmctl.ranks import RanksFailedError
-from llmctl.runs import RunDir
+from llmctl.watchdog import Overseer
 
-CODE_FILE = "LLMCTL_CODE_FILE"
-"""Names the file in which a rank leaves the exit code of all, when it has told why or ended as it was asked to."""
-ORDERLY = (2, NOT_FINISHED, 130, 143)
-"""Exit codes that no further attempt would better; the launcher, which starts again what fails, is told 0."""
 PORT = 29500
 """Torch's own."""
 _SHUTDOWN_SECONDS = 3600  # a last checkpoint may take long; a second signal does not wait
 _A_CORE = 4  # processes that take turns on a processor, to try things out
-_RUN, _WORD = "run", "word"  # beside the file of the code
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
@@ -53,11 +48,6 @@ class Place:
 def is_rank() -> bool:
     """Whether this process was started as one of several: by us, torchrun, accelerate launch or a scheduler."""
     return "WORLD_SIZE" in os.environ
-
-
-def is_launched() -> bool:
-    """Whether this process was started by our own launcher."""
-    return CODE_FILE in os.environ
 
 
 def take_rank_from_scheduler() -> None:
@@ -166,7 +156,7 @@ def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable
         KeyboardInterrupt, Terminated: a signal ended them, before they could say more.
         RanksFailedError: a rank ended without having told why, or the machines did not meet.
     """
-    with tempfile.TemporaryDirectory(prefix="llmctl-") as folder, _environment(place, folder) as code_file:
+    with tempfile.TemporaryDirectory(prefix="llmctl-") as folder, _environment(place, folder):
         from torch.distributed import DistError
         from torch.distributed.elastic.multiprocessing import SignalException
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -176,26 +166,28 @@ def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable
         for name in list(logging.root.manager.loggerDict):
             if name.startswith("torch.distributed.elastic"):  # the ranks and we tell what there is to tell
                 logging.getLogger(name).setLevel(logging.CRITICAL)
+        overseer = Overseer(config.ddp_timeout)
         try:
             _store = _meet(place, config, note)  # where this process keeps it, the launcher goes on with it
             # -P: a folder "llmctl" here, such as a clone of it, is not the package
-            elastic_launch(_settings(place, config), sys.executable)("-P", "-m", "llmctl", *arguments)
+            with overseer:
+                elastic_launch(_settings(place, config), sys.executable)("-P", "-m", "llmctl", *arguments)
         except SignalException as ended:
             _end_all_at_once()
-            if code := _code(code_file):
+            if code := handover.code():
                 return code
             raise (KeyboardInterrupt if ended.sigval == signal.SIGINT else Terminated) from None
         except KeyboardInterrupt:
             _end_all_at_once()
             raise
         except ChildFailedError as failed:
-            if not (code := _code(code_file)):
-                raise _untold(failed.failures, code_file.with_name(_WORD)) from None
+            if not (code := handover.code()):
+                raise _untold(failed.failures, overseer.ended) from None
             return code
         except (DistError, RendezvousError) as error:
             raise ranks.unmet(f"{place.address or 'localhost'}:{place.port}", error) from error
-        code = _code(code_file)
-        return code if code in ORDERLY else 0  # another is that of an attempt before the last
+        code = handover.code()
+        return code if code in handover.ORDERLY else 0  # another is that of an attempt before the last
 
 
 def _meet(place: Place, config: Launch, note: Callable[[str], None]) -> Any:
@@ -226,9 +218,8 @@ def _settings(place: Place, config: Launch) -> Any:
 
 
 @contextmanager
-def _environment(place: Place, folder: str) -> Iterator[Path]:
-    """What the ranks find in their environment; yields the file where they leave the exit code."""
-    code_file = Path(folder, "code")
+def _environment(place: Place, folder: str) -> Iterator[None]:
+    """What the ranks find in their environment, among it the ``folder`` for what they hand over."""
     share = max(1, _num_cores() // place.num_processes)  # else each rank would take all processors
     given = {
         "OMP_NUM_THREADS": str(share),
@@ -237,67 +228,22 @@ def _environment(place: Place, folder: str) -> Iterator[Path]:
     if place.address and (interface := machines.interface_to(place.address)):
         given["GLOO_SOCKET_IFNAME"] = interface
     given = {name: value for name, value in given.items() if name not in os.environ}
-    given[CODE_FILE] = str(code_file)
+    given[handover.CODE_FILE] = str(Path(folder, "code"))
     os.environ |= given
     try:
-        yield code_file
+        yield
     finally:
         for name in given:
             del os.environ[name]
 
 
-def leave_code(code: int) -> int:
-    """As a rank, tell the launcher, if there is one, with what code all end; returns the code of this process."""
-    if place := os.environ.get(CODE_FILE):
-        Path(place).write_text(str(code))
-        return 0 if code in ORDERLY else code
-    return code
-
-
-def leave_word(what: str) -> None:
-    """As a rank that ends untold, leave the reason: the launcher tells the first, where no rank was killed."""
-    if place := os.environ.get(CODE_FILE):
-        with contextlib.suppress(FileExistsError), Path(place).with_name(_WORD).open("x") as file:
-            file.write(what)
-
-
-def forget_code() -> None:
-    """As a rank, begin anew: what an earlier attempt has told is told."""
-    if place := os.environ.get(CODE_FILE):
-        Path(place).unlink(missing_ok=True)
-        Path(place).with_name(_WORD).unlink(missing_ok=True)
-
-
-def leave_run(run: RunDir) -> None:
-    """As rank 0, tell the launcher and its further attempts which run is trained."""
-    if place := os.environ.get(CODE_FILE):
-        Path(place).with_name(_RUN).write_text(str(run.path))
-
-
-def run_begun() -> RunDir | None:
-    """The run that the launcher's processes train on this machine; ``None``: they have not begun one, or train none."""
-    if place := os.environ.get(CODE_FILE):
-        with contextlib.suppress(OSError):
-            return RunDir(Path(Path(place).with_name(_RUN).read_text()))
-    return None
-
-
-def going_on() -> str:
-    """What to do when a process was lost, as a hint."""
-    run = run_begun()
-    return "was there enough memory?" + (f" go on: {run.resume_command()}" if run else "")
-
-
-def _code(file: Path) -> int:
-    with contextlib.suppress(OSError, ValueError):
-        return int(file.read_text())
-    return 0
-
-
-def _untold(failures: Mapping[int, Any], word: Path) -> RanksFailedError:
+def _untold(failures: Mapping[int, Any], silent: Container[int]) -> RanksFailedError:
     """Of several the one that was killed: the others may have ended for want of it, by the launcher's SIGTERM.
 
-    Where none was, the ``word`` that one has left.
+    Where none was, the reason that one has left.
+
+    Args:
+        silent: processes that were killed as they did not answer.
     """
 
     def order(item: tuple[int, Any]) -> tuple[bool, int, int]:
@@ -306,13 +252,14 @@ def _untold(failures: Mapping[int, Any], word: Path) -> RanksFailedError:
 
     rank, failure = min(failures.items(), key=order)
     what = f"rank {rank} (process {failure.pid}) "
-    if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:
+    if failure.pid in silent:
+        what += "was stopped and did not go on"
+    elif failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:
         what += f"was killed ({signal.Signals(-failure.exitcode).name})"
-    elif word.exists():
-        what = word.read_text()
     else:
-        what += f"ended with code {failure.exitcode}, without telling llmctl why: see above"
-    return RanksFailedError(f"{what}: all processes ended", hint=going_on())
+        told = f"ended with code {failure.exitcode}, without telling llmctl why: see above"
+        what = handover.word() or what + told
+    return RanksFailedError(f"{what}: all processes ended", hint=handover.going_on())
 
 
 def _end_all_at_once() -> None:

@@ -19,9 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from llmctl import launch, ranks
+from llmctl import handover, ranks
 
 _BEATS_A_TIMEOUT, _SECONDS_A_BEAT = 10, 1.0  # at least so many, at most so long
+_BEATS_FOR_RANKS = 3
 _DONE = "done"
 _END = "end"  # the store's key for why all end: an exit code, a space, and words
 
@@ -54,6 +55,44 @@ class _Process(NamedTuple):
             return self.is_here and psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
+
+
+class Overseer(threading.Thread):
+    """In the launcher: kills a rank that stays stopped, where no other rank is there any more to find it.
+
+    Args:
+        seconds: how long a rank may be stopped, as ``--ddp-timeout``.
+
+    Attributes:
+        ended: numbers of the processes that were killed.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(name="overseer", daemon=True)
+        self.ended: list[int] = []
+        self._patience = seconds + _BEATS_FOR_RANKS * _SECONDS_A_BEAT  # who is there tells more of it
+        self._over = threading.Event()
+
+    def __enter__(self) -> None:
+        self.start()
+
+    def __exit__(self, *raised: object) -> None:
+        self._over.set()
+
+    def run(self) -> None:
+        import psutil
+
+        stopped: dict[int, float] = {}
+        while not self._over.wait(_SECONDS_A_BEAT):
+            with contextlib.suppress(psutil.Error):
+                found = [
+                    child for child in psutil.Process().children() if child.status() == psutil.STATUS_STOPPED
+                ]
+                stopped = {child.pid: stopped.get(child.pid, 0) + _SECONDS_A_BEAT for child in found}
+                for child in found:
+                    if stopped[child.pid] > self._patience:
+                        self.ended.append(child.pid)
+                        child.kill()
 
 
 class Watchdog(threading.Thread):
@@ -117,8 +156,8 @@ class Watchdog(threading.Thread):
             self._unanswered += 1
             if self._unanswered * self.interval > self.seconds:
                 what = "the process that started this one, or rank 0, does not answer any more"
-                launch.leave_word(what)
-                if not launch.is_launched() and ranks.number("LOCAL_RANK") == 0:
+                handover.leave_word(what)
+                if not handover.is_launched() and ranks.number("LOCAL_RANK") == 0:
                     self.tell(f"{what}: all processes end", None)
                 os._exit(1)
 
@@ -164,8 +203,8 @@ class Watchdog(threading.Thread):
     def _end_if_asked(self) -> None:
         code, _, what = self._word(_END).partition(" ")
         if code:
-            launch.leave_word(what)
-            os._exit(launch.leave_code(int(code)) if int(code) in launch.ORDERLY else 1)
+            handover.leave_word(what)
+            os._exit(handover.leave_code(int(code)) if int(code) in handover.ORDERLY else 1)
 
     def _lost(self, rank: int) -> None:
         process = self._process(rank)
@@ -177,11 +216,11 @@ class Watchdog(threading.Thread):
 
     def _end(self, what: str, *, told: bool = False) -> None:
         """End all ranks; the main thread may wait for the lost one for ever."""
-        launch.leave_word(what)
+        handover.leave_word(what)
         if not told and self.speaks_first():
-            self.tell(f"{what}: all processes end", f"see what became of it; {launch.going_on()}")
+            self.tell(f"{what}: all processes end", f"see what became of it; {handover.going_on()}")
             sys.stderr.flush()
-            launch.leave_code(1)
+            handover.leave_code(1)
         self.end_others(1, what)
         os._exit(1)
 

@@ -329,6 +329,20 @@ def test_a_rank_that_hangs_ends_all(started: Callable[..., Started]) -> None:
 
 
 @pytest.mark.slow
+def test_a_rank_that_is_stopped_where_no_other_looks_ends_all(started: Callable[..., Started]) -> None:
+    """Before they have met, and when the others have ended."""
+    training = started("--ddp-timeout", "2")
+    wait_until(lambda: len(psutil.Process(training.process.pid).children()) == 2)
+    lost = training.rank(1)
+    lost.suspend()
+    code, said = training.ended(15)
+    assert code == 1
+    assert errors_in(said) == [
+        f"error: rank 1 (process {lost.pid}) was stopped and did not go on: all processes ended"
+    ]
+
+
+@pytest.mark.slow
 def test_of_four_ranks_the_killed_one_is_told_and_all_end_soon(started: Callable[..., Started]) -> None:
     """Neither waits for what its neighbours notice one after the other."""
     training = started("--num-processes", "4").learnt()
@@ -510,8 +524,9 @@ def test_what_differs_between_machines_is_refused(data: Path, tmp_path: Path) ->
     ]  # fmt: skip
     said = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [2, 2], said
-    [told] = errors_in("".join(said))
+    [told] = errors_in(said[0])
     assert "--learning-rate is 0.5 for rank 0, None for rank 1" in told
+    assert said[1] == ""
     assert not (tmp_path / "runs" / "two").exists()
 
 

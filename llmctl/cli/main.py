@@ -1,6 +1,9 @@
 """The program: one entry, one error boundary."""
 
+import atexit
+import os
 import sys
+from collections.abc import Callable
 
 from llmctl import __version__
 
@@ -14,40 +17,44 @@ def main() -> None:
     0: done; 1: failure; 2: usage, or bad input known before work starts; 75: ``--time-limit`` ended a training;
     130, 143: stopped by SIGINT, SIGTERM; 141: the reader of the output, such as ``head``, has closed it.
     """
+    end = _End()
+    atexit.register(end)  # the first to be registered is the last to be called
     try:
-        code = _parted(run_command(sys.argv[1:]))
+        end.code = run_command(sys.argv[1:])
     except BrokenPipeError:
-        _let_go_of_output()
-        code = _READER_GONE
-    sys.exit(code)
-
-
-def _parted(code: int) -> int:
-    """The code of this process, where it is one of several ranks."""
-    from llmctl import launch
-
-    if launch.is_rank():
+        end.code = _READER_GONE
+    if "WORLD_SIZE" in os.environ:
         from llmctl.cli import processes
 
-        return processes.part(code)
-    return code
+        end.code = processes.part(end.code)
+        end.last = processes.leave
+    sys.exit(end.code)
 
 
-def _let_go_of_output() -> None:
-    """Keep the interpreter from failing at its exit, over what nobody reads any more."""
-    import os
+class _End:
+    """Ends the process once threads have ended and what others registered for the end is done.
 
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.__stdout__, sys.__stderr__):
-        try:
-            print(end="", file=stream, flush=True)
-        except BrokenPipeError:
-            os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
+    The interpreter would go on for a second, to free what the heavy libraries hold.
+    """
+
+    code: int | None = None  # none yet: an error is shown with its traceback
+    last: Callable[[], None] | None = None
+
+    def __call__(self) -> None:
+        if self.code is None:
+            return
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                print(end="", file=stream, flush=True)
+            except BrokenPipeError:
+                self.code = _READER_GONE
+        if self.last:
+            self.last()
+        os._exit(self.code)
 
 
 def run_command(arguments: list[str]) -> int:
     """Run the command; turn what it raises into a message and an exit code."""
-    import os
     import signal
 
     from llmctl.errors import MORE_THREADS, LlmctlError, is_panic, lacks_threads
@@ -107,7 +114,6 @@ def _tell(error: BaseException, message: str, hint: str | None, *, label: str = 
 def _settle_environment() -> None:
     """Set what the libraries below read when they are imported, and how often garbage is looked for."""
     import gc
-    import os
 
     # The modules of the heavy libraries are some 400,000 objects, none of them garbage: looking through them after
     # every 700 new ones takes a fifth of the time that they take to load.
@@ -121,8 +127,6 @@ def _settle_environment() -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    import os
-
     from llmctl.cli import COMMANDS
     from llmctl.cli.help import command_help, overview
 

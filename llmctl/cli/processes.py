@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llmctl import launch, ranks
+from llmctl import handover, launch, ranks
 from llmctl.config import Launch, options
 from llmctl.errors import NOT_FINISHED, ConfigError, LlmctlError, Terminated
 from llmctl.hub import first_line
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llmctl.cli.console import Console
     from llmctl.watchdog import Watchdog
 
-_SECONDS_FOR_OTHERS = 3.0
+_SECONDS_FOR_OTHERS, _SECONDS_FOR_RANK_0 = 3.0, 0.5
 _ALL_END_SO = (0, NOT_FINISHED, 130, 143)  # codes with which each rank ends by itself
 # What may differ from machine to machine.
 _OWN = ("accelerate_config", "machine_rank", "main_process_ip", "runs_dir")
@@ -72,7 +72,7 @@ def meet(config: Any, tell: Callable[[str, str | None], None]) -> None:
                 hint="leave it out: who starts the processes says how many",
             )
         if ranks.is_first():
-            launch.forget_code()
+            handover.forget()
         with _ended_by_signals_at_once():
             _watchdog = watchdog.start(config.ddp_timeout, tell)
             ranks.join()
@@ -94,7 +94,7 @@ def again(config: ConfigT, warn: Callable[[str], None]) -> ConfigT:
     if attempt := int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)):
         most = os.environ.get("TORCHELASTIC_MAX_RESTARTS", attempt)
         warn(f"a process had ended: all were started again (restart {attempt} of {most})")
-    if (begun := launch.run_begun()) is None or config.resume:
+    if (begun := handover.run_begun()) is None or config.resume:
         return config
     return replace(config, resume="auto", run_name=begun.name)
 
@@ -126,30 +126,34 @@ def console(quiet: bool, as_json: bool) -> "Console":
 def may_tell(error: BaseException) -> bool:
     """Whether this process is to show the error: of what all ranks meet one does, of a lost rank the launcher."""
     global _untold
-    if isinstance(error, (KeyboardInterrupt, Terminated)) and launch.is_launched():
+    if isinstance(error, (KeyboardInterrupt, Terminated)) and handover.is_launched():
         _untold = True  # the launcher had the signal as well, or sent it for want of another rank: it tells
         return False
     if ranks.count() == 1 or ranks.index() >= ranks.count():
         return True
     if _watchdog is None:  # they have not met: what is each one's own is told by each
         return ranks.is_first() or not isinstance(error, LlmctlError)
+    signal.signal(signal.SIGTERM, lambda *given: os._exit(1))  # from now on another may tell it, and end us
     if any(part in str(error).lower() for part in _OF_PEERS):
-        # Mostly another rank's error, or its death, is behind this: that rank, or what looks after it, has time to
-        # tell it and to end us.
-        signal.signal(signal.SIGTERM, lambda *given: os._exit(1))
+        # Mostly another rank's error, or its death, is behind this: that rank, or what looks after it, has time.
         time.sleep(_SECONDS_FOR_OTHERS)
-        launch.leave_word(first_line(error))
-        if launch.is_launched():
+        handover.leave_word(first_line(error))
+        if handover.is_launched():
             _untold = True
             return False
+    if not ranks.is_first():
+        time.sleep(_SECONDS_FOR_RANK_0)
     return _watchdog.speaks_first()
 
 
 def part(code: int) -> int:
-    """As a rank, end; returns the exit code of this process."""
-    left = launch.leave_code(code) if code and not _untold else code
+    """As a rank that has done its work or failed, have the others know; returns the exit code of this process."""
+    if _watchdog and code not in _ALL_END_SO:
+        _watchdog.end_others(code, f"rank {ranks.index()} has failed")
+    return handover.leave_code(code) if code and not _untold else code
+
+
+def leave() -> None:
+    """As a rank, end now: nobody need watch it any more."""
     if _watchdog:
-        if code not in _ALL_END_SO:
-            _watchdog.end_others(code, f"rank {ranks.index()} has failed")
         _watchdog.finish()
-    return left

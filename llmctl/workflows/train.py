@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from llmctl import disk, environment, launch, ranks, runs
+from llmctl import disk, environment, handover, ranks, runs
 from llmctl.config import FinetuneConfig, ModelShape, PretrainConfig, Training
 from llmctl.errors import ConfigError, LlmctlError, ModelError
 from llmctl.progress import SILENT, Progress, many
@@ -112,7 +112,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
 
         run_dir = resumed.run if resumed else ranks.share(lambda: _create_run(stage, config, described))
         if ranks.is_first():
-            launch.leave_run(run_dir)
+            handover.leave_run(run_dir)
         progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
         with runs.locked(run_dir) if ranks.is_first() else nullcontext():
             if resumed:

@@ -20,11 +20,13 @@ HEAVY = ("torch", "transformers", "datasets", "numpy", "pandas", "pyarrow", "acc
 def modules_after(arguments: list[str], cwd: Path) -> tuple[int, set[str]]:
     """The exit code of a command, and the heavy modules it left in ``sys.modules``."""
     code = (
-        "import atexit, json, sys\n"
-        f"atexit.register(lambda: print('\\nMODULES', json.dumps([m for m in {HEAVY!r} if m in sys.modules])))\n"
+        "import json, sys\n"
         f"sys.argv = ['llmctl', *{arguments!r}]\n"
         "from llmctl.cli.main import main\n"
-        "main()\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        f"    print('\\nMODULES', json.dumps([m for m in {HEAVY!r} if m in sys.modules]))\n"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=60)
     return result.returncode, set(json.loads(result.stdout.rpartition("MODULES")[2]))
