@@ -27,6 +27,7 @@ NAMES = (
     "finetuning",
     "planning",
     "processes",
+    "stream_ranks",
 )
 LONG = (
     "soak",

@@ -6,8 +6,10 @@ rank that died or was stopped is the watchdog's affair (``llmctl.watchdog``).
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -20,13 +22,20 @@ from llmctl.hub import first_line
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
-# whether this rank does something by itself, while the others wait for it or it for them
-_alone = False
+_MAIN, _BESIDE = "main", "beside"  # what is exchanged in one thread must not meet what is in another
 _AS_LONG_AS_IT_TAKES = timedelta(days=30)
 # Rank 0 may write for long while others wait for it in a save; but one that hangs should not be waited for for ever.
 _IN_A_STEP = timedelta(hours=2)
 SECONDS_TO_COME = 600.0
 """How long the first ranks wait for the last: machines do not begin at the same time."""
+
+
+class _Thread(threading.local):
+    alone = False  # whether this rank does something by itself, while the others wait for it or it for them
+    group = _MAIN
+
+
+_thread = _Thread()
 
 
 class RanksFailedError(LlmctlError):
@@ -72,7 +81,7 @@ def is_first() -> bool:
 
 
 @cache
-def _group() -> Any:
+def _group(name: str) -> Any:
     from torch import distributed
 
     return distributed.new_group(backend="gloo", timeout=_AS_LONG_AS_IT_TAKES)
@@ -143,21 +152,31 @@ def join() -> None:
             f"({state.distributed_type.value} on {state.device.type})",
             hint="start one process; several work together on GPUs or, where there are none, on the CPU",
         )
-    _group()
+    _group(_MAIN)
 
 
 def _act_together() -> bool:
-    return count() > 1 and not _alone
+    return count() > 1 and not _thread.alone
 
 
 @contextmanager
 def _by_itself() -> Iterator[None]:
-    global _alone
-    _alone = True
+    _thread.alone = True
     try:
         yield
     finally:
-        _alone = False
+        _thread.alone = False
+
+
+def beside() -> ThreadPoolExecutor:
+    """A thread in which the ranks work together on something else than in the main one; made by all at one time."""
+
+    def begin() -> None:
+        _thread.group = _BESIDE
+
+    if _act_together():
+        _group(_BESIDE)
+    return ThreadPoolExecutor(1, initializer=begin)
 
 
 def share(make: Callable[[], ResultT]) -> ResultT:
@@ -177,7 +196,7 @@ def share(make: Callable[[], ResultT]) -> ResultT:
                 told[0] = make()
         except LlmctlError as found:
             told[1] = found
-    distributed.broadcast_object_list(told, src=0, group=_group())
+    distributed.broadcast_object_list(told, src=0, group=_group(_thread.group))
     result, error = told
     if error is not None:
         raise error
@@ -205,7 +224,7 @@ def gather(value: ResultT) -> list[ResultT]:
     from torch import distributed
 
     found: list[Any] = [None] * count()
-    distributed.all_gather_object(found, value, group=_group())
+    distributed.all_gather_object(found, value, group=_group(_thread.group))
     return found
 
 
@@ -217,7 +236,7 @@ def largest(value: int) -> int:
     from torch import distributed
 
     found = torch.tensor(value)
-    distributed.all_reduce(found, distributed.ReduceOp.MAX, group=_group())
+    distributed.all_reduce(found, distributed.ReduceOp.MAX, group=_group(_thread.group))
     return int(found)
 
 
@@ -240,3 +259,34 @@ def in_turns(items: Iterable[ItemT], work: Callable[[ItemT], ResultT]) -> Iterat
         # answers when all of them ask.
         mine = work(group[min(index(), len(group) - 1)])
         yield from zip(group, gather(mine), strict=False)
+
+
+def dealt(items: Iterable[ItemT], work: Callable[[Iterator[ItemT]], Iterator[ResultT]]) -> Iterator[ResultT]:
+    """What ``work`` yields for each item, in order, on every rank; of N ranks each works on every N-th.
+
+    Args:
+        items: the same on all ranks.
+        work: yields for each item what can be pickled, and is not ``None``; it may read ahead.
+
+    Raises:
+        LlmctlError: what ``items`` or ``work`` raised on a rank, on all of them.
+    """
+    if not _act_together():
+        yield from work(iter(items))
+        return
+    mine = work(islice(items, index(), None, count()))
+    while True:
+        found: list[Any] = gather(_next_or_error(mine))
+        for result in found:
+            if isinstance(result, LlmctlError):
+                raise result
+            if result is None:
+                return
+            yield result
+
+
+def _next_or_error(results: Iterator[ResultT]) -> ResultT | LlmctlError | None:
+    try:
+        return next(results, None)
+    except LlmctlError as error:
+        return error

@@ -1,7 +1,9 @@
 """Two processes do what one does: the same losses, scores and texts, whoever starts them; and they end together."""
 
+import gzip
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -51,6 +53,7 @@ HOW += ("--keep-checkpoints",)
 # or none at all.
 BATCH = ("--per-device-train-batch-size", "4", "--global-batch-size", "8")
 TWO = ("--num-processes", "2")
+STREAMING = ("--streaming", "--buffer-size", "10")
 
 
 def commands(data: Path) -> dict[str, list[str]]:
@@ -59,7 +62,7 @@ def commands(data: Path) -> dict[str, list[str]]:
     made = {
         "causal": [*text],
         "masked": [*text, "--objective", "mlm", "--architecture", "squeezebert"],
-        "streamed": [*text, "--streaming", "--buffer-size", "10"],
+        "streamed": [*reading(data, "shards"), *STREAMING, *HOW, *BATCH],
         "classified": ["finetune", "--task", "classification", "--data", str(data / "reviews"), *HOW, *BATCH],
     }
     made["classified"] += ["--model", str(data / "base"), "--learning-rate", "5e-3", "--num-resamples", "20"]
@@ -80,17 +83,22 @@ def commands(data: Path) -> dict[str, list[str]]:
     return made
 
 
-def reading(data: Path) -> list[str]:
-    text = ["pretrain", "--data", str(data / "train.txt"), "--validation-data", str(data / "dev.txt")]
+def reading(data: Path, name: str = "train.txt") -> list[str]:
+    text = ["pretrain", "--data", str(data / name), "--validation-data", str(data / "dev.txt")]
     return [*text, "--sample-by", "line", "--block-size", "64", *TINY]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """25 lines of text to learn from, 7 to be judged by; 89 reviews, and 1,001 to be judged by."""
+    """25 lines of text to learn from, also in shards, 7 to be judged by; 89 reviews, and 1,001 to be judged by."""
     place = tmp_path_factory.mktemp("data")
     lines = [line for story in stories(20) for line in story.splitlines() if len(line) > 40]
     (place / "train.txt").write_text("\n".join(lines[:25]) + "\n", encoding="utf-8")
+    (place / "shards").mkdir()
+    for number, (first, after) in enumerate([(0, 9), (9, 10), (10, 10), (10, 25)]):
+        (place / "shards" / f"{number}.txt").write_text(
+            "\n".join(lines[first:after]) + "\n", encoding="utf-8"
+        )
     (place / "dev.txt").write_text("\n".join(lines[25:32]) + "\n", encoding="utf-8")
     (place / "prompts.txt").write_text("".join(f"{line[:20]}\n" for line in lines[:7]), encoding="utf-8")
     config = save_base_model(place / "base") / "config.json"
@@ -250,13 +258,22 @@ def test_a_signal_ends_all_in_order(started: Callable[..., Started]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [(), ("--streaming", "--buffer-size", "10")])
+@pytest.mark.parametrize(("name", "how"), [("train.txt", ()), ("shards", STREAMING)])
 def test_another_number_of_processes_goes_on_with_the_same_steps(
-    data: Path, tmp_path: Path, how: tuple[str, ...]
+    data: Path, tmp_path: Path, name: str, how: tuple[str, ...]
 ) -> None:
     """As many steps of as many examples, so that the text is seen as often as was asked for; with the same losses."""
     environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    usual = [*reading(data), *how, "--num-train-epochs", "15", "--logging-steps", "1", "--eval-steps", "10"]
+    usual = [
+        *reading(data, name),
+        *how,
+        "--num-train-epochs",
+        "15",
+        "--logging-steps",
+        "1",
+        "--eval-steps",
+        "10",
+    ]
 
     def start(*command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -369,6 +386,25 @@ def test_processes_that_are_all_stopped_go_on_later(started: Callable[..., Start
     training.process.send_signal(signal.SIGINT)
     code, said = training.ended(30)
     assert (code, errors_in(said)) == (130, [])
+
+
+@pytest.mark.slow
+def test_a_broken_shard_of_a_stream_is_told_once(data: Path, tmp_path: Path) -> None:
+    """Whichever process comes to it; all learn as far as one would."""
+    shutil.copytree(data / "shards", tmp_path / "shards")
+    (tmp_path / "shards" / "4.txt.gz").write_bytes(gzip.compress(b"some words of text\n" * 9)[:-9])
+    environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    command = [*reading(tmp_path, "shards"), *STREAMING, "--max-steps", "90", "--seed", "1", *TWO]
+    command[command.index("--validation-data") + 1] = str(data / "dev.txt")
+    done = subprocess.run(
+        [sys.executable, "-m", "llmctl", *command],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    [told] = errors_in(done.stderr)
+    assert told.endswith(
+        "4.txt.gz: truncated or damaged .gz file (Compressed file ended before the end-of-stream marker was reached)"
+    )
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """A stream of examples across sessions: nothing is learnt from twice, nothing is left out."""
 
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from llmctl import ranks
 from llmctl.data.stream import Buffer, Place, Position
 from llmctl.training.streaming import STATE, Stream
 
@@ -49,6 +51,7 @@ def session(
 ) -> list[int]:
     """What a session of so many ranks learns from in so many steps, from where the one before it was saved."""
     monkeypatch.setenv("WORLD_SIZE", str(world_size))
+    monkeypatch.setattr(ranks, "beside", lambda: ThreadPoolExecutor(1))
     learnt: list[int] = []
     for rank in reversed(range(world_size)):  # the first saves last
         monkeypatch.setenv("RANK", str(rank))

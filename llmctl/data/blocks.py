@@ -217,8 +217,8 @@ def _write_files(documents: Documents, encoder: Encoder, staged: Path, progress:
         bar as advance,
     ):
         for batch in encoder.batches(encoder.pieces(documents, progress)):
-            tokens.write(np.array(batch.tokens, dtype=encoder.dtype).data)
-            rows.write(np.array(batch.documents, dtype=np.int64).data)
+            tokens.write(batch.tokens.data)
+            rows.write(np.add(batch.documents, [num_tokens, 0, 0]).data)
             num_tokens += len(batch.tokens)
             num_documents += len(batch.documents)
             num_bytes += batch.num_bytes

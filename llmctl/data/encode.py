@@ -6,6 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from llmctl import ranks
 from llmctl.data.cuts import recut, whole
 from llmctl.data.documents import Documents
 from llmctl.data.readers import Piece
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
 _CHARS_A_PIECE = 4_000
 _CHARS_A_BATCH = 256_000
 
-# Enough that the tokenizer's threads have work while a batch is written down.
+# Enough that the tokenizer's threads have work while a batch is written down; of several ranks, each has so read all
+# pieces of the batches that the others hand it.
 _BATCHES_AHEAD = 2
 
 # What shows whether a tokenizer's tokens reach over the places where documents are cut.
@@ -30,21 +34,28 @@ _PIECES_TRIED = 16
 
 
 class Batch(NamedTuple):
-    """What some pieces became.
+    """A stretch of text, as tokens.
 
     Attributes:
-        num_pieces: how many.
-        within: whether the last of them is not the end of its document.
-        tokens: theirs, with prefix and suffix.
-        documents: end in the stream, bytes and words of each document that ended.
-        num_bytes: of the pieces.
+        tokens: (T,) of the encoder's type, with prefixes and suffixes.
+        documents: (D, 3) int64, of each document that ends here: its end in ``tokens``, its bytes and words.
+        within: whether the text goes on with the same document.
+        num_pieces: what it was made of.
+        num_bytes: UTF-8 bytes of the text.
     """
 
-    num_pieces: int
+    tokens: np.ndarray
+    documents: np.ndarray
     within: bool
-    tokens: list[int]
-    documents: list[tuple[int, int, int]]
+    num_pieces: int
     num_bytes: int
+
+
+class _Cut(NamedTuple):
+    """Pieces that are tokenised together; ``begins``: whether the first begins a document."""
+
+    pieces: list[Piece]
+    begins: bool
 
 
 class Encoder:
@@ -95,46 +106,60 @@ class Encoder:
     def batches(
         self, pieces: Iterator[Piece], *, begins: bool = True, documents: int | None = None
     ) -> Iterator[Batch]:
-        """The pieces' tokens, in order; the next ones are tokenised while one is handed out.
+        """The pieces' tokens, in order; the next ones are tokenised while one is handed out, each by one of the ranks.
 
         Args:
             begins: whether the first piece begins a document.
             documents: how many may end in a batch; ``None``: any number.
         """
-        end = num_bytes = num_words = 0
-        for batch, encodings in self._encoded(_batched(pieces, documents)):
-            tokens: list[int] = []
-            rows: list[tuple[int, int, int]] = []
-            total = 0
-            for (text, ends), encoding in zip(batch, encodings, strict=True):
-                if begins:
-                    tokens += self.prefix
-                    num_bytes = num_words = 0
-                tokens += encoding.ids
-                size = len(text) if text.isascii() else len(text.encode())
-                total += size
-                num_bytes += size
-                num_words += len(text.split())
-                begins = ends
-                if ends:
-                    tokens += self.suffix
-                    rows.append((end + len(tokens), num_bytes, num_words))
-            end += len(tokens)
-            yield Batch(len(batch), not begins, tokens, rows, total)
+        before = np.zeros(2, dtype=np.int64)  # bytes and words of the document that goes on
+        for batch, rest in ranks.dealt(_batched(pieces, begins, documents), self._encoded):
+            if len(batch.documents):
+                batch.documents[0, 1:] += before
+                before = rest
+            else:
+                before += rest
+            yield batch
 
-    def _encoded(self, batches: Iterator[list[Piece]]) -> Iterator[tuple[list[Piece], list["Encoding"]]]:
-        def encode(batch: list[Piece]) -> list["Encoding"]:
-            return self.backend.encode_batch_fast([piece.text for piece in batch], add_special_tokens=False)
+    def _encoded(self, cuts: Iterator[_Cut]) -> Iterator[tuple[Batch, np.ndarray]]:
+        """Each with the bytes and words, (2,) int64, of its last document that goes on."""
+
+        def encode(cut: _Cut) -> list["Encoding"]:
+            return self.backend.encode_batch_fast(
+                [piece.text for piece in cut.pieces], add_special_tokens=False
+            )
 
         with ThreadPoolExecutor(1) as pool:
-            ahead: deque[tuple[list[Piece], Future[list[Encoding]]]] = deque()
-            for batch in batches:
-                ahead.append((batch, pool.submit(encode, batch)))
+            ahead: deque[tuple[_Cut, Future[list[Encoding]]]] = deque()
+            for cut in cuts:
+                ahead.append((cut, pool.submit(encode, cut)))
                 if len(ahead) > _BATCHES_AHEAD:
-                    behind, encodings = ahead.popleft()
-                    yield behind, encodings.result()
-            for behind, encodings in ahead:
-                yield behind, encodings.result()
+                    first, encodings = ahead.popleft()
+                    yield self._batch(first, encodings.result())
+            for cut, encodings in ahead:
+                yield self._batch(cut, encodings.result())
+
+    def _batch(self, cut: _Cut, encodings: list["Encoding"]) -> tuple[Batch, np.ndarray]:
+        tokens: list[int] = []
+        rows: list[tuple[int, int, int]] = []
+        total = num_bytes = num_words = 0
+        begins = cut.begins
+        for (text, ends), encoding in zip(cut.pieces, encodings, strict=True):
+            if begins:
+                tokens += self.prefix
+            tokens += encoding.ids
+            size = len(text) if text.isascii() else len(text.encode())
+            total += size
+            num_bytes += size
+            num_words += len(text.split())
+            begins = ends
+            if ends:
+                tokens += self.suffix
+                rows.append((len(tokens), num_bytes, num_words))
+                num_bytes = num_words = 0
+        documents = np.array(rows, dtype=np.int64).reshape(-1, 3)
+        made = Batch(np.array(tokens, dtype=self.dtype), documents, not begins, len(cut.pieces), total)
+        return made, np.array([num_bytes, num_words])
 
 
 def unbounded(backend: "Tokenizer") -> "Tokenizer":
@@ -156,7 +181,7 @@ def _frame(backend: "Tokenizer") -> tuple[list[int], list[int]]:
     return [], []
 
 
-def _batched(pieces: Iterator[Piece], documents: int | None) -> Iterator[list[Piece]]:
+def _batched(pieces: Iterator[Piece], begins: bool, documents: int | None) -> Iterator[_Cut]:
     batch: list[Piece] = []
     size = ended = 0
     for piece in pieces:
@@ -164,7 +189,7 @@ def _batched(pieces: Iterator[Piece], documents: int | None) -> Iterator[list[Pi
         size += len(piece.text)
         ended += piece.ends_document
         if size >= _CHARS_A_BATCH or ended == documents:
-            yield batch
-            batch, size, ended = [], 0, 0
+            yield _Cut(batch, begins)
+            batch, size, ended, begins = [], 0, 0, piece.ends_document
     if batch:
-        yield batch
+        yield _Cut(batch, begins)

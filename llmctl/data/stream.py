@@ -31,22 +31,6 @@ class Position(NamedTuple):
     within: bool = False
 
 
-class Stretch(NamedTuple):
-    """A stretch of a source's text, as tokens.
-
-    Attributes:
-        tokens: (T,) of the encoder's type.
-        documents: (D, 3) int64, of each document that ends here: its end in ``tokens``, its bytes and words.
-        within: whether the text goes on with the same document.
-        num_bytes: UTF-8 bytes of the text.
-    """
-
-    tokens: np.ndarray
-    documents: np.ndarray
-    within: bool
-    num_bytes: int
-
-
 class TokenStream:
     """The tokens of a source, pass after pass; the order of the shards follows from the seed, and is always the same.
 
@@ -65,7 +49,7 @@ class TokenStream:
         self.seed = seed
         self.met = met
 
-    def stretches(self, position: Position) -> Iterator[tuple[Stretch, Position]]:
+    def stretches(self, position: Position) -> Iterator[tuple[Batch, Position]]:
         """The text from a position on, without end, each stretch with the position behind it.
 
         Raises:
@@ -79,10 +63,10 @@ class TokenStream:
                 raise DataError("the stream has no text to learn from", hint="give more text")
             position = Position(position.passes + 1)
 
-    def _rest_of_pass(self, position: Position) -> Iterator[tuple[Stretch, Position]]:
+    def _rest_of_pass(self, position: Position) -> Iterator[tuple[Batch, Position]]:
         """The text of a pass from a position on; behind the last stretch begins the next pass."""
         begins: list[int] = []  # of each shard that was opened: the pieces read before it
-        read = num_tokens = 0
+        read = 0
         held = None
         pieces = self._pieces(position, begins)
         for batch in self.encoder.batches(pieces, begins=not position.within, documents=self.documents):
@@ -91,16 +75,9 @@ class TokenStream:
             read += batch.num_pieces
             shard = bisect_right(begins, read) - 1
             behind_it = Position(position.passes, position.shard + shard, read - begins[shard], batch.within)
-            held = self._stretch(batch, num_tokens), behind_it
-            num_tokens += len(batch.tokens)
+            held = batch, behind_it
         if held is not None:
             yield held[0], Position(position.passes + 1)
-
-    def _stretch(self, batch: Batch, before: int) -> Stretch:
-        """A batch without the ``before`` tokens that its documents' ends count from."""
-        rows = np.array(batch.documents, dtype=np.int64).reshape(-1, 3) - [before, 0, 0]
-        tokens = np.array(batch.tokens, dtype=self.encoder.dtype)
-        return Stretch(tokens, rows, batch.within, batch.num_bytes)
 
     def _pieces(self, position: Position, begins: list[int]) -> Iterator[Piece]:
         shards = self.source.shards
@@ -173,7 +150,7 @@ def buffers(
         for name, source in sources.items()
     }
     while True:
-        held: dict[str, list[Stretch]] = {name: [] for name in sources}
+        held: dict[str, list[Batch]] = {name: [] for name in sources}
         num_documents = num_bytes = 0
         ends_pass = False
         while num_documents < size and num_bytes < BUFFER_BYTES and not ends_pass:
@@ -189,7 +166,7 @@ def buffers(
         yield Buffer(found, Place(dict(positions), dict(drawn)), ends_pass)
 
 
-def _joined(stretches: list[Stretch], encoder: Encoder) -> TokenizedDocuments:
+def _joined(stretches: list[Batch], encoder: Encoder) -> TokenizedDocuments:
     """The documents of stretches that follow each other; one that goes on behind them is cut, and not counted."""
     before = np.cumsum([0, *(len(stretch.tokens) for stretch in stretches)])
     rows = [

@@ -4,7 +4,6 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -219,7 +218,7 @@ class Stream(IterableDataset[Any]):
 
     def _batches(self) -> Iterator[tuple[Chunk, np.ndarray]]:
         chunks = self.chunks()
-        with ThreadPoolExecutor(1) as maker:
+        with ranks.beside() as maker:
             ahead = maker.submit(next, chunks)
             while True:
                 chunk = ahead.result()
