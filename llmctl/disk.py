@@ -62,6 +62,15 @@ def remedy(number: int | None) -> str:
     return _REMEDIES.get(number or 0, _ROOM)
 
 
+def is_size_limited() -> bool:
+    """Whether files that this process writes may not grow beyond some size."""
+    try:
+        import resource  # not on every system
+    except ImportError:
+        return False
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+
+
 def readable_mode() -> int:
     """The permissions of a new file by the user's umask."""
     mask = os.umask(0)

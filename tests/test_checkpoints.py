@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -230,6 +231,25 @@ def test_a_save_that_fails_leaves_the_ones_before_it(
     assert str(caught.value.hint).endswith(f", then: llmctl finetune --resume {run.path}")
     assert [path.name for path in run.checkpoints.iterdir()] == ["checkpoint-2"]
     assert manifest.damage(path_of(run, 2)) == []
+
+
+def test_a_save_that_fails_where_files_have_a_limit_names_that(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``ulimit -f`` sets it; torch tells it in words that say nothing."""
+
+    def fail(*given: Any) -> None:
+        raise RuntimeError("[enforce fail] unexpected pos 1 vs 2")
+
+    monkeypatch.setattr("torch.save", fail)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**12, before[1]))
+    try:
+        with pytest.raises(CheckpointError) as caught:
+            train(run, Fit(), count=64, save_steps=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value.hint).startswith("choose a place that takes larger files (ulimit -f")
 
 
 def test_what_reads_back_otherwise_is_set_aside_and_the_one_before_stays(

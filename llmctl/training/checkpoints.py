@@ -163,8 +163,10 @@ class Saves:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0]
         with suppress(OSError):
             free = shutil.disk_usage(self.run.path).free
-            if free < _NEXT_TO_NOTHING:  # torch tells it in words of its own
+            if free < _NEXT_TO_NOTHING:  # torch tells both in words of its own
                 number, reason = errno.ENOSPC, os.strerror(errno.ENOSPC)
+            elif number is None and disk.is_size_limited():
+                number = errno.EFBIG
             reason += f" ({free / 1e6:,.1f} MB free)"
         before = self.run.all_checkpoints()
         last = f"the last good one is {before[0]}" if before else "there is none before it"

@@ -45,7 +45,7 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
         return
     if config.model and (given := shape_given(config)):
         raise ConfigError(
-            f"{', '.join(given)}: the shape of --model {config.model} is given by its checkpoint",
+            f"{', '.join(given)}: asked of a new model, but --model {config.model} has its own",
             hint="leave them out, or leave --model out to start from scratch",
         )
     asked_model.check_tokenizer(config)

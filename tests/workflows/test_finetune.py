@@ -299,7 +299,7 @@ def test_the_lowest_loss_may_decide(tune: Any, places: Path, watched: Watched) -
         ({"metric": ("acuracy",)}, ConfigError, "no metric 'acuracy'"),
         ({"metric_for_best_model": "acuracy"}, ConfigError, "no metric 'acuracy'"),
         ({"metric_for_best_model": "f1_micro", "metric": ("bleu",)}, ConfigError, "no metric 'bleu'"),
-        ({"hidden_size": 64}, ConfigError, "hidden_size: the shape of --model"),
+        ({"hidden_size": 64}, ConfigError, "hidden_size: asked of a new model"),
         ({"max_length": 65}, ConfigError, "max_length 65 is beyond the model's 64 positions"),
         ({"eval_steps": 4, "save_steps": 6}, ConfigError, "no multiple of eval_steps"),
         ({"optim": "adamm"}, ConfigError, "adamm"),

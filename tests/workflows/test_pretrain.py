@@ -210,7 +210,7 @@ def test_training_goes_on_from_a_model(quick: Any, places: Path) -> None:
     begun = next(runs.open_run("more", places / "runs").events())["loss"]
     assert begun == pytest.approx(first.scores["loss"], abs=0.5)
     assert second.num_parameters == first.num_parameters
-    with pytest.raises(ConfigError, match="num_attention_heads: the shape of --model quick is given"):
+    with pytest.raises(ConfigError, match="num_attention_heads: asked of a new model, but --model quick"):
         pretrain.check(quick(model="quick", run_name="x"))
     with pytest.raises(ConfigError, match="block_size 65 is beyond the model's 64 positions"):
         pretrain.check(quick(**shape, model="quick", run_name="x", block_size=65))
