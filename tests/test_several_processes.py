@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from subprocess import PIPE
 from types import SimpleNamespace
 from typing import Any
 
@@ -110,6 +111,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def begun(
+    place: Path, arguments: Sequence[str], *, before: Sequence[str] = (), **environment: str
+) -> subprocess.Popen[str]:
+    """``BEFORE llmctl ARGUMENTS`` in a folder, whose caches are there, too."""
+    settings = {"LLMCTL_CACHE_DIR": str(place / "cache"), "OMP_NUM_THREADS": "1", **environment}
+    command = [*before, sys.executable, "-m", "llmctl", *arguments]
+    return subprocess.Popen(
+        command, cwd=place, env=os.environ | settings, stdout=PIPE, stderr=PIPE, text=True
+    )
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return str(probe.getsockname()[1])
+
+
 def run_all(place: Path, data: Path, *launcher: str) -> Path:
     """The folder in which all commands were run, by one process or as ``launcher`` starts them."""
     place.mkdir()
@@ -201,9 +219,7 @@ class Started:
 
     def go_on(self, *resume: str) -> subprocess.Popen[str]:
         place = self.run.path.parent.parent
-        environment = {**os.environ, "LLMCTL_CACHE_DIR": str(place / "cache"), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "llmctl", *self.arguments, *resume]
-        return subprocess.Popen(command, cwd=place, env=environment, stderr=subprocess.PIPE, text=True)
+        return begun(place, [*self.arguments, *resume])
 
     def rank(self, number: int) -> psutil.Process:
         for child in psutil.Process(self.process.pid).children():
@@ -263,7 +279,6 @@ def test_another_number_of_processes_goes_on_with_the_same_steps(
     data: Path, tmp_path: Path, name: str, how: tuple[str, ...]
 ) -> None:
     """As many steps of as many examples, so that the text is seen as often as was asked for; with the same losses."""
-    environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     usual = [
         *reading(data, name),
         *how,
@@ -274,22 +289,15 @@ def test_another_number_of_processes_goes_on_with_the_same_steps(
         "--eval-steps",
         "10",
     ]
-
-    def start(*command: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "llmctl", *command],
-            cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
     whole, cut = (RunDir(tmp_path / "runs" / name) for name in ("whole", "cut"))
     usual += ["--per-device-train-batch-size", "3"]
-    alone = start(*usual, "--gradient-accumulation-steps", "2", "--run-name", "whole")
+    alone = begun(tmp_path, [*usual, "--gradient-accumulation-steps", "2", "--run-name", "whole"])
     assert alone.wait(100) == 0
-    two = start(*usual, "--run-name", "cut", *TWO)
+    two = begun(tmp_path, [*usual, "--run-name", "cut", *TWO])
     wait_until(lambda: two.poll() is not None or any(event["step"] > 15 for event in cut.events()))
     two.send_signal(signal.SIGINT)
     assert two.wait(30) == 130
-    goes_on = start("pretrain", "--resume", "cut")
+    goes_on = begun(tmp_path, ["pretrain", "--resume", "cut"])
     said = goes_on.communicate(timeout=100)[1]
     assert goes_on.returncode == 0, said
     losses, again = (values(list(run.events()), "loss") for run in (whole, cut))
@@ -393,15 +401,11 @@ def test_a_broken_shard_of_a_stream_is_told_once(data: Path, tmp_path: Path) -> 
     """Whichever process comes to it; all learn as far as one would."""
     shutil.copytree(data / "shards", tmp_path / "shards")
     (tmp_path / "shards" / "4.txt.gz").write_bytes(gzip.compress(b"some words of text\n" * 9)[:-9])
-    environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     command = [*reading(tmp_path, "shards"), *STREAMING, "--max-steps", "90", "--seed", "1", *TWO]
     command[command.index("--validation-data") + 1] = str(data / "dev.txt")
-    done = subprocess.run(
-        [sys.executable, "-m", "llmctl", *command],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 1
-    [told] = errors_in(done.stderr)
+    training = begun(tmp_path, command)
+    [told] = errors_in(training.communicate(timeout=120)[1])
+    assert training.returncode == 1
     assert told.endswith(
         "4.txt.gz: truncated or damaged .gz file (Compressed file ended before the end-of-stream marker was reached)"
     )
@@ -485,27 +489,10 @@ def test_an_environment_that_says_it_by_halves_is_refused(
 
 @pytest.mark.slow
 def test_srun_starts_ranks_of_which_one_speaks(data: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        environment["MASTER_PORT"] = str(probe.getsockname()[1])
-    environment |= {
-        "SLURM_STEP_NUM_TASKS": "2",
-        "SLURM_STEP_NUM_NODES": "1",
-        "SLURM_STEP_NODELIST": "localhost",
-    }
-    command = [sys.executable, "-m", "llmctl", *reading(data), "--max-steps", "2", "--run-name", "two"]
-    running = [
-        subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env=environment | {"SLURM_PROCID": number, "SLURM_LOCALID": number},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in "01"
-    ]
+    step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1", "SLURM_STEP_NODELIST": "localhost"}
+    step["MASTER_PORT"] = free_port()
+    command = [*reading(data), "--max-steps", "2", "--run-name", "two"]
+    running = [begun(tmp_path, command, **step, SLURM_PROCID=rank, SLURM_LOCALID=rank) for rank in "01"]
     said = ["".join(process.communicate(timeout=120)) for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     assert "on each of 2 devices" in said[0]
@@ -522,7 +509,7 @@ def test_the_others_wait_for_rank_0_as_long_as_it_writes(monkeypatch: pytest.Mon
 
     monkeypatch.setattr("accelerate.PartialState", meet)
     monkeypatch.setattr(ranks, "store", lambda seconds: None)
-    monkeypatch.setattr(ranks, "_group", lambda: None)
+    monkeypatch.setattr(ranks, "_group", lambda name: None)
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "ACCELERATE_USE_CPU": "true"}.items():
         monkeypatch.setenv(name, value)
     ranks.join()
@@ -544,20 +531,10 @@ def test_a_folder_of_the_name_hides_nothing(tmp_path: Path, data: Path) -> None:
 
 @pytest.mark.slow
 def test_what_differs_between_machines_is_refused(data: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = str(probe.getsockname()[1])
     usual = [*reading(data), "--max-steps", "4", "--run-name", "two", *TWO, "--num-machines", "2"]
-    usual += ["--main-process-ip", "127.0.0.1", "--main-process-port", port]
+    usual += ["--main-process-ip", "127.0.0.1", "--main-process-port", free_port()]
     own = (["--machine-rank", "0", "--learning-rate", "0.5"], ["--machine-rank", "1"])
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "llmctl", *usual, *each],
-            cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True,
-        )
-        for each in own
-    ]  # fmt: skip
+    running = [begun(tmp_path, [*usual, *each]) for each in own]
     said = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [2, 2], said
     [told] = errors_in(said[0])

@@ -1,15 +1,13 @@
 """Two network namespaces, joined by a cable, as two machines: the documented command on each trains one model."""
 
-import os
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from llmctl.runs import RunDir
-from tests.test_several_processes import BATCH, HOW, data, errors_in, reading, values, wait_until
+from tests.test_several_processes import BATCH, HOW, begun, data, errors_in, reading, values, wait_until
 
 __all__ = ["data"]
 MACHINES = ("llmctl-a", "llmctl-b")
@@ -50,23 +48,19 @@ def machines() -> Iterator[tuple[str, ...]]:
         ip("netns", "del", machine)
 
 
+def on(machine: str, place: Path, command: Sequence[str]) -> subprocess.Popen[str]:
+    """The command as it is typed on a machine."""
+    own = [*command, "--machine-rank", str(MACHINES.index(machine))]
+    return begun(place, own, before=("ip", "netns", "exec", machine))
+
+
 @pytest.mark.soak
 def test_a_machine_that_is_gone_ends_the_other(machines: tuple[str, ...], data: Path, tmp_path: Path) -> None:
     """The cable is pulled: each finds that the other does not answer, though no call of its own may return."""
-    environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     together = ["--num-machines", "2", "--num-processes", "2", "--main-process-ip", ADDRESSES[0]]
-    command = [sys.executable, "-m", "llmctl", *reading(data), "--run-name", "two", "--max-steps", "100000"]
+    command = [*reading(data), "--run-name", "two", "--max-steps", "100000"]
     command += ["--logging-steps", "10", "--ddp-timeout", "5", *together]
-    running = [
-        subprocess.Popen(
-            ["ip", "netns", "exec", machine, *command, "--machine-rank", str(number)],
-            cwd=tmp_path,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number, machine in enumerate(machines)
-    ]
+    running = [on(machine, tmp_path, command) for machine in machines]
     run = RunDir(tmp_path / "runs" / "two")
     wait_until(lambda: any(event["step"] > 20 for event in run.events()))
     ip("-n", machines[0], "link", "set", "veth-a", "down")
@@ -77,22 +71,13 @@ def test_a_machine_that_is_gone_ends_the_other(machines: tuple[str, ...], data: 
 
 @pytest.mark.soak
 def test_two_machines_train_what_one_trains(machines: tuple[str, ...], data: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "LLMCTL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     together = ["--num-machines", "2", "--num-processes", "2", "--main-process-ip", ADDRESSES[0]]
-    command = [sys.executable, "-m", "llmctl", *reading(data), *HOW, *BATCH, "--run-name"]
-    alone = subprocess.run([*command, "one"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert alone.returncode == 0, alone.stderr
-    running = [
-        subprocess.Popen(
-            ["ip", "netns", "exec", machine, *command, "two", *together, "--machine-rank", str(number)],
-            cwd=tmp_path,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number, machine in enumerate(machines)
-    ]
-    said = [process.communicate(timeout=120)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], said
+    command = [*reading(data), *HOW, *BATCH, "--run-name"]
+    alone = begun(tmp_path, [*command, "one"])
+    said = alone.communicate(timeout=120)[1]
+    assert alone.returncode == 0, said
+    running = [on(machine, tmp_path, [*command, "two", *together]) for machine in machines]
+    both = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], both
     losses = [values(list(RunDir(tmp_path / "runs" / name).events()), "loss") for name in ("one", "two")]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
