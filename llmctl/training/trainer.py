@@ -1,61 +1,49 @@
 """The Trainer we use.
 
 Trainer's loop is used as it is. What it does not do is added in one named place each: the objective's loss and
-evaluation, batches of like length, checkpoints that are complete or absent, what a resumed run needs to be the same
-run, and a stop before the weights turn bad.
+evaluation, batches of like length, a stop before the weights turn bad, and below (``resumable``) checkpoints.
 """
 
-import json
 import math
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerState
+from transformers import PrinterCallback, ProgressCallback
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
-from transformers.trainer import TRAINER_STATE_NAME
 
 from llmctl import ranks
 from llmctl.data.blocks import IGNORED
 from llmctl.objectives import Objective
-from llmctl.progress import SILENT, Progress
-from llmctl.runs import RunDir
+from llmctl.progress import Progress
 from llmctl.sharding import whole
-from llmctl.training import checkpoints, muon
+from llmctl.training import muon
 from llmctl.training.arguments import LION, MUON
 from llmctl.training.dealing import STAND_IN, Dealt, dealt_loader, hear_no_signal
-from llmctl.training.evaluating import CutShortError, UntilStopped, undrawn
-from llmctl.training.finite import Finite, check_weights
+from llmctl.training.evaluating import UntilStopped, undrawn
+from llmctl.training.finite import Finite
 from llmctl.training.lion import Lion
+from llmctl.training.resumable import ResumableTrainer
 from llmctl.training.sampling import Shuffled, WithEpoch, order_of
 from llmctl.training.strategies import shared_weights_together
-from llmctl.training.streaming import STATE as STREAM_STATE
 from llmctl.training.streaming import Stream
 from llmctl.training.unused import leaves_weights_out
 
-_STATE = "llmctl_state.json"
-_ASKED = ("initial_lr", "weight_decay", "betas", "eps", "momentum")  # of an optimiser's groups
 
-
-class ObjectiveTrainer(Trainer):
+class ObjectiveTrainer(ResumableTrainer):
     """Trainer whose loss and evaluation are the objective's, and whose checkpoints can be trusted.
 
+    Further arguments are those of :class:`ResumableTrainer`.
+
     Args:
-        run: where checkpoints are kept.
-        resume: what to type to go on after a save that failed.
         finite: what looks after losses and gradients; ``None``: nothing does.
         stopped: whether a signal asks to end; an evaluation is cut short then.
     """
-
-    optimizer: Any
 
     def __init__(
         self,
@@ -63,11 +51,8 @@ class ObjectiveTrainer(Trainer):
         objective: Objective,
         validation: Any,
         optim: str,
-        run: RunDir,
-        resume: str | None = None,
         finite: Finite | None = None,
         stopped: Callable[[], bool] = lambda: False,
-        progress: Progress = SILENT,
         **kwargs: Any,
     ) -> None:
         # Trainer counts the targets of all accumulated batches only for a loss function of the caller's.
@@ -79,19 +64,9 @@ class ObjectiveTrainer(Trainer):
         )
         self.objective = objective
         self.optim = optim
-        self.run = run
         self.finite = finite
-        self.progress = progress
-        # Trainer's own rotation would go by time, and remove the last checkpoint before the run is finished.
-        self.saves = checkpoints.Saves(run, limit=self.args.save_total_limit, resume=resume)
-        self.args.save_total_limit = None
-        self._evaluated = True  # no evaluation is left undone
         self._evaluating: Progress = UntilStopped(stopped)
-        self._staging: Path | None = None
-        self._clipped: list[torch.Tensor] = []
-        self._left_out = 0
         self._loss_before = torch.zeros(())
-        self._before: dict[str, Any] | None = None
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
 
@@ -132,7 +107,7 @@ class ObjectiveTrainer(Trainer):
         norm = whole(super()._clip_grad_norm(model))
         if norm is not None:  # DeepSpeed clips by itself, and knows no norm before its first step
             # a tensor: the device is not waited for
-            self._clipped.append(torch.as_tensor(norm > self.args.max_grad_norm))
+            self.clipped.append(torch.as_tensor(norm > self.args.max_grad_norm))
         return norm
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -147,9 +122,9 @@ class ObjectiveTrainer(Trainer):
         self.accelerator.gradient_state._set_sync_gradients(False)
         self._tr_loss.copy_(self._loss_before)
         self._globalstep_last_logged += 1
-        self._left_out += 1
-        if self._clipped:
-            self._clipped.pop()
+        self.left_out += 1
+        if self.clipped:
+            self.clipped.pop()
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Muon and Lion, which the library does not know, where they are asked for."""
@@ -228,13 +203,13 @@ class ObjectiveTrainer(Trainer):
 
         The loss of the whole training is over all sessions of a resumed run.
         """
-        if "grad_norm" in logs and self._clipped:
-            logs["clipped"] = round(float(torch.stack(self._clipped).float().mean()), 3)
-            self._clipped = []
+        if "grad_norm" in logs and self.clipped:
+            logs["clipped"] = round(float(torch.stack(self.clipped).float().mean()), 3)
+            self.clipped = []
         if not math.isfinite(logs.get("grad_norm", 0.0)):  # of a step that was left out
             del logs["grad_norm"]
         if "train_loss" in logs:
-            logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step - self._left_out, 1)
+            logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step - self.left_out, 1)
         super().log(logs, start_time)
 
     @undrawn()
@@ -252,147 +227,6 @@ class ObjectiveTrainer(Trainer):
         self.control.should_save |= self.control.should_training_stop  # patience is over
         return metrics
 
-    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """As Trainer's; a better model is always saved, else it could not be kept."""
-        better: bool = super()._determine_best_metric(metrics, trial)
-        if better and self.args.load_best_model_at_end:
-            self.control.should_save = True
-        return better
-
-    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
-        """As Trainer's; an evaluation that a signal cut short is made up for when the run goes on."""
-        try:
-            super()._maybe_log_save_evaluate(*args, **kwargs)
-        except CutShortError:
-            self._evaluated = False
-            self._save_checkpoint(self.model_wrapped, None)
-            self.control.should_training_stop = True
-            self.control.should_evaluate = self.control.should_save = False
-
-    def _get_output_dir(self, trial: Any) -> str:
-        return str(self._staging or self.run.checkpoints)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Trainer's files, made beside and put in their place when all of them are on disk."""
-        self._show_kept_weights()
-        step = self.state.global_step
-        check_weights(self.model, step)
-        self.saves.settle()
-        self._staging = checkpoints.staging_of(self.run, step)
-        try:
-            super()._save_checkpoint(model, trial)
-            self.accelerator.wait_for_everyone()
-            if self.args.should_save:
-                self._complete(self.saves.made_in(step))
-                best = self.state.best_global_step if self.args.load_best_model_at_end else None
-                self.saves.put_in_place(step, world_size=self.args.world_size, best=best)
-        except (torch.OutOfMemoryError, torch.distributed.DistError):
-            raise
-        except checkpoints.WRITE_ERRORS as error:
-            raise self.saves.failed(step, error) from error
-        finally:
-            if self.args.should_save:
-                shutil.rmtree(self._staging, ignore_errors=True)
-            self._staging = None
-        self.accelerator.wait_for_everyone()
-
-    def _complete(self, folder: Path) -> None:
-        """Write what Trainer does not keep, and where the best model will stand."""
-        if self.state.best_global_step:
-            self.state.best_model_checkpoint = str(checkpoints.path_of(self.run, self.state.best_global_step))
-            self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
-        between_logs = {
-            "loss": self._tr_loss.item(),
-            "total_loss": self._total_loss_scalar,
-            "logged_step": self._globalstep_last_logged,
-            "left_out": self._left_out,
-            "clipped": [bool(step) for step in self._clipped],
-            "evaluated": self._evaluated,
-        }
-        (folder / _STATE).write_text(json.dumps(between_logs), encoding="utf-8")
-        if isinstance(self.train_dataset, Stream):
-            self.train_dataset.save(folder / STREAM_STATE)
-
-    def _init_training_state(self, *args: Any) -> Any:
-        found = super()._init_training_state(*args)
-        if len(args) > 3 and args[3] is not None:
-            self.state.compute_steps(self.args, args[0])  # when to save may be other than before
-            self._read_state(Path(args[3]))
-        return found
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """As Trainer's, but what is asked for now holds: ``--allow-changes`` may name what the checkpoint has else."""
-        asked = [{key: group[key] for key in _ASKED if key in group} for group in self.optimizer.param_groups]
-        rates = list(getattr(self.lr_scheduler, "base_lrs", ()))
-        super()._load_optimizer_and_scheduler(checkpoint)
-        for group, settings in zip(self.optimizer.param_groups, asked, strict=True):
-            group.update(settings)
-        if isinstance(self.lr_scheduler, LambdaLR) and self.lr_scheduler.base_lrs != rates:
-            self.lr_scheduler.base_lrs = rates
-            shares = [share(self.lr_scheduler.last_epoch) for share in self.lr_scheduler.lr_lambdas]
-            for group, rate, share in zip(self.optimizer.param_groups, rates, shares, strict=True):
-                group["lr"] = rate * share
-            self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
-
-    def _read_state(self, checkpoint: Path) -> None:
-        """What Trainer does not restore; it zeroes some of it until the first step, so :meth:`_run_epoch` sets that."""
-        checkpoints.settle_best(self.run, self.state, self.progress)
-        self._before = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
-        kept: Any = self.state.stateful_callbacks.get(EarlyStoppingCallback.__name__)
-        for patience in self._patience():
-            patience.early_stopping_patience_counter = kept["attributes"]["early_stopping_patience_counter"]
-
-    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        self._go_on()
-        if not self.control.should_training_stop:
-            super()._run_epoch(*args, **kwargs)
-
-    def _go_on(self) -> None:
-        """Put back what was between two logs when the checkpoint was saved, and make up for a lost evaluation."""
-        before, self._before = self._before, None
-        if before is None:
-            return
-        self._tr_loss = torch.tensor(before["loss"], device=self.args.device)
-        self._total_loss_scalar = before["total_loss"]
-        self._globalstep_last_logged, self._left_out = before["logged_step"], before["left_out"]
-        self._clipped = [torch.tensor(step, device=self.args.device) for step in before["clipped"]]
-        self._evaluated = before["evaluated"]
-        if not self._evaluated:
-            self._make_up_evaluation()
-        for patience in self._patience():
-            if patience.early_stopping_patience_counter >= patience.early_stopping_patience:
-                self.control.should_training_stop = True
-
-    def _make_up_evaluation(self) -> None:
-        """The weights to be judged are those of the checkpoint that is there."""
-        try:
-            better = self._determine_best_metric(self._evaluate(None, None), None)
-        except CutShortError:
-            self.control.should_training_stop = True
-            return
-        if better:
-            self.state.best_model_checkpoint = str(checkpoints.path_of(self.run, self.state.global_step))
-        self._evaluated, self.control.should_save = True, False
-
-    def _patience(self) -> list[Any]:
-        """The callback that ends the training early, if there is one."""
-        return [each for each in self.callback_handler.callbacks if isinstance(each, EarlyStoppingCallback)]
-
-    def restore(self, checkpoint: Path) -> None:
-        """Leave the trainer as the last step left it: Trainer itself would train one step more.
-
-        DeepSpeed's engine is made for that step. Its checkpoints hold the whole weights as well, for a plain model.
-        """
-        self.is_deepspeed_enabled = False
-        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        self._read_state(checkpoint)
-        self._load_from_checkpoint(str(checkpoint))
-        self._go_on()
-        self._total_loss_scalar += self._tr_loss.item()
-        self.log({"total_flos": self.state.total_flos, "train_loss": 0.0})
-        if self.args.load_best_model_at_end and self.state.best_model_checkpoint:
-            self._load_best_model()
-
     def put_down(self) -> None:
         """Give back what only a further step needs; the model can still be asked."""
         unset_hf_deepspeed_config()  # else models that are loaded would be shared out as well
@@ -401,21 +235,3 @@ class ObjectiveTrainer(Trainer):
         for holder in (self, self.callback_handler):
             holder.optimizer = holder.lr_scheduler = None
         self.accelerator.free_memory()
-
-    def _load_best_model(self) -> None:
-        """As Trainer's, unless its files have been damaged since: the last weights stay then, and that is told."""
-        checkpoints.settle_best(self.run, self.state, self.progress)
-        if self.state.best_model_checkpoint:
-            super()._load_best_model()
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """Nothing: a checkpoint's files are whole, and what they lack is tied to what they have."""
-
-    def _finalize_training(self, *args: Any) -> Any:
-        self._show_kept_weights()
-        return super()._finalize_training(*args)
-
-    def _show_kept_weights(self) -> None:
-        """Schedule-Free trains other weights than those to be judged and kept; each step of training switches back."""
-        if hasattr(self.optimizer, "eval"):
-            self.optimizer.eval()
