@@ -12,7 +12,7 @@ from llmctl.errors import LlmctlError, RunError
 from llmctl.progress import Progress, many
 from llmctl.recipe_file import read
 from llmctl.runs import RunDir
-from llmctl.workflows import resuming
+from llmctl.workflows import changes
 
 
 class DamagedError(RunError):
@@ -170,7 +170,7 @@ def _own_damage(run_dir: RunDir, parts: list[Part]) -> list[str]:
     if copy.is_file():
         edited: dict[str, str] = {}
         if not found + of_recipe:
-            of_recipe = _refused(lambda: edited.update(resuming.edited(run_dir, copy, said["step"])))
+            of_recipe = _refused(lambda: edited.update(changes.edited(run_dir, copy, said["step"])))
         of_recipe += [f"{run_dir.recipe.name}: {told}" for told in edited.values()]
         found += [f"{told} (a copy of it as it was: {copy})" for told in of_recipe]
     for path, size in ((run_dir.metrics, said.get("metrics_bytes")), (run_dir.tokenizer, None)):

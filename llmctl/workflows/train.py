@@ -14,7 +14,7 @@ from llmctl.errors import ConfigError, LlmctlError, ModelError
 from llmctl.progress import SILENT, Progress, many
 from llmctl.recipe import to_yaml
 from llmctl.runs import RunDir
-from llmctl.workflows import asked_model, asked_optimiser, asked_processes, asked_strategy, resuming
+from llmctl.workflows import asked_model, asked_optimiser, asked_processes, asked_strategy, going_on, resuming
 from llmctl.workflows.stage import ConfigT, Prepared, ResultT, Stage, Trained
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
         config, splits = ranks.first_then_others(lambda: load(stage, config, progress))
         described = {name: split.describe() for name, split in splits.items()}
         if resumed:
-            resuming.check_data(resumed, described, progress)
+            going_on.check_data(resumed, described, progress)
         from llmctl import training  # noqa: F401  # seconds, in which an interruption should find no run yet
 
         run_dir = resumed.run if resumed else ranks.share(lambda: _create_run(stage, config, described))
@@ -139,7 +139,7 @@ def _train(
         training.clean_up(run_dir)
         checkpoint = training.newest_checkpoint(run_dir, progress)
         if resumed:
-            resuming.go_on_from(resumed, checkpoint, ranks.count(), progress)
+            going_on.go_on_from(resumed, checkpoint, ranks.count(), progress)
         return checkpoint
 
     new = resumed is None and ranks.is_first()
