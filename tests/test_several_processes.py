@@ -170,11 +170,9 @@ def test_each_step_has_the_loss_that_one_process_has(one: Path, two: Path, name:
 
 @pytest.mark.slow
 def test_a_score_counts_each_example_once_and_is_that_of_one_process(one: Path, two: Path) -> None:
-    [name] = {path.name for path in (one / "runs/classified/eval").glob("1001*.json")}
-    alone, together = ((place / "runs/classified/eval" / name).read_text() for place in (one, two))
-    assert json.loads(together)["n"] == 1001
-    scores = [json.loads(text)["accuracy"]["value"] for text in (alone, together)]
-    assert scores[0] == scores[1]
+    alone, together = judged(one), judged(two)
+    assert together["n"] == 1001
+    assert together["accuracy"] == alone["accuracy"]
 
 
 @pytest.mark.slow
@@ -186,6 +184,31 @@ def test_texts_are_those_of_one_process(one: Path, two: Path) -> None:
 
 
 # Started by llmctl, and ended
+
+
+@pytest.mark.slow
+def test_our_own_launcher_gives_the_losses_and_scores_of_one_process(
+    one: Path, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(one / "runs" / "classified", tmp_path / "runs" / "classified")
+    shutil.rmtree(tmp_path / "runs" / "classified" / "eval")
+    for name in ("causal", "judged"):
+        asked = begun(tmp_path, [*commands(data)[name], *TWO])
+        said = asked.communicate(timeout=120)[1]
+        assert asked.returncode == 0, said
+    assert values(events(tmp_path, "causal"), "loss") == pytest.approx(
+        values(events(one, "causal"), "loss"), rel=1e-5
+    )
+    alone, together = (judged(place) for place in (one, tmp_path))
+    assert together["n"] == 1001
+    assert together["accuracy"] == alone["accuracy"]
+
+
+def judged(place: Path) -> dict[str, Any]:
+    """What ``eval`` wrote of the 1,001 reviews."""
+    [file] = (place / "runs" / "classified" / "eval").glob("1001*.json")
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
 
 
 class Started:
