@@ -46,15 +46,20 @@ def failures_told() -> Iterator[None]:
     except LlmctlError:
         raise
     except Exception as error:
-        found = _OF_RUST.search(str(error))
-        number = error.errno if isinstance(error, OSError) else found and int(found[1])
-        if number not in _REMEDIES:
+        if (told := named(error)) is None:
             raise
-        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else "cannot write: "
-        raise DiskError(
-            f"{where}{os.strerror(number)}",
-            hint=f"{remedy(number)}; a training that had begun goes on with --resume RUN",
-        ) from error
+        told.hint = f"{told.hint}; a training that had begun goes on with --resume RUN"
+        raise told from error
+
+
+def named(error: Exception) -> DiskError | None:
+    """The full, failing or forbidden disk that is behind an error; ``None``: something else is."""
+    found = _OF_RUST.search(str(error))
+    number = error.errno if isinstance(error, OSError) else found and int(found[1])
+    if number not in _REMEDIES:
+        return None
+    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else "cannot write: "
+    return DiskError(f"{where}{os.strerror(number)}", hint=remedy(number))
 
 
 def remedy(number: int | None) -> str:

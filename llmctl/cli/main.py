@@ -48,6 +48,8 @@ class _End:
                 print(end="", file=stream, flush=True)
             except BrokenPipeError:
                 self.code = _READER_GONE
+            except OSError:
+                self.code = self.code or 1
         if self.last:
             self.last()
         os._exit(self.code)
@@ -57,7 +59,7 @@ def run_command(arguments: list[str]) -> int:
     """Run the command; turn what it raises into a message and an exit code."""
     import signal
 
-    from llmctl.errors import MORE_THREADS, LlmctlError, is_panic, lacks_threads
+    from llmctl.errors import LlmctlError, is_panic
 
     _settle_environment()
     _heard.clear()
@@ -79,15 +81,21 @@ def run_command(arguments: list[str]) -> int:
             return 128 + (signal.SIGINT if by_hand else signal.SIGTERM)
         if os.environ.get("LLMCTL_DEBUG") or not (isinstance(error, Exception) or is_panic(error)):
             raise
-        if lacks_threads(error):
-            _tell(error, "the system starts no more threads for this user", MORE_THREADS)
-            return 1
-        _tell(
-            error,
-            f"{type(error).__name__}: {error}",
-            "this is a defect of llmctl, or of a library under it: LLMCTL_DEBUG=1 shows the traceback",
-        )
+        _tell(error, *_words_for(error))
         return 1
+
+
+def _words_for(error: BaseException) -> tuple[str, str]:
+    """Message and hint for what nothing below has told in words of its own."""
+    from llmctl import disk
+    from llmctl.errors import MORE_THREADS, lacks_threads
+
+    if lacks_threads(error):
+        return "the system starts no more threads for this user", MORE_THREADS
+    if isinstance(error, Exception) and (told := disk.named(error)):
+        return told.message, str(told.hint)
+    defect = "this is a defect of llmctl, or of a library under it: LLMCTL_DEBUG=1 shows the traceback"
+    return f"{type(error).__name__}: {error}", defect
 
 
 def _signal_behind(error: BaseException) -> BaseException | None:

@@ -333,3 +333,12 @@ def test_a_reader_that_closes_at_once_is_no_failure(llmctl: Run, arguments: list
         assert "error" not in quiet.stderr
         assert "Exception" not in quiet.stderr
     assert both.returncode == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+@pytest.mark.parametrize("arguments", [["--version"], ["tasks"]], ids=" ".join)
+def test_a_full_disk_below_the_output_is_told(llmctl: Run, arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = llmctl(*arguments, stdout=full.fileno())
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write: No space left on device\n hint: make room\n"
