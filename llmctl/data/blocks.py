@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from llmctl import locks
+from llmctl.data.backends import backend_of
 from llmctl.data.documents import Documents
 from llmctl.data.encode import Encoder
 from llmctl.disk import flush_directory, sweep, write_file
-from llmctl.errors import DataError, ModelError
+from llmctl.errors import DataError
 from llmctl.progress import Progress, many
 
 if TYPE_CHECKING:
@@ -163,17 +164,6 @@ def tokenize(
             f"{place}: cannot be read back", hint="free the place, or set LLMCTL_CACHE_DIR elsewhere"
         )
     return written
-
-
-def backend_of(tokenizer: Any) -> Any:
-    """The Rust tokenizer in one of transformers; ModelError where there is none."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise ModelError(
-            f"{getattr(tokenizer, 'name_or_path', '') or type(tokenizer).__name__}: not a fast tokenizer",
-            hint="use a tokenizer with a tokenizer.json, or convert it with transformers",
-        )
-    return backend
 
 
 # On disk: tokens.bin, documents.bin with (D, 3) int64 of end, bytes and words, and meta.json

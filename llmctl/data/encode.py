@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from llmctl import ranks
+from llmctl.data.backends import unbounded
 from llmctl.data.cuts import recut, whole
 from llmctl.data.documents import Documents
 from llmctl.data.readers import Piece
@@ -104,16 +105,23 @@ class Encoder:
         return self.backend.encode(text, add_special_tokens=False).ids
 
     def batches(
-        self, pieces: Iterator[Piece], *, begins: bool = True, documents: int | None = None
+        self,
+        pieces: Iterator[Piece],
+        *,
+        begins: bool = True,
+        documents: int | None = None,
+        together: bool = False,
     ) -> Iterator[Batch]:
-        """The pieces' tokens, in order; the next ones are tokenised while one is handed out, each by one of the ranks.
+        """The pieces' tokens, in order; the next ones are tokenised while one is handed out.
 
         Args:
             begins: whether the first piece begins a document.
             documents: how many may end in a batch; ``None``: any number.
+            together: whether all ranks ask for the same at one time: each tokenises a share, for all.
         """
+        cuts = _batched(pieces, begins, documents)
         before = np.zeros(2, dtype=np.int64)  # bytes and words of the document that goes on
-        for batch, rest in ranks.dealt(_batched(pieces, begins, documents), self._encoded):
+        for batch, rest in ranks.dealt(cuts, self._encoded) if together else self._encoded(cuts):
             if len(batch.documents):
                 batch.documents[0, 1:] += before
                 before = rest
@@ -160,14 +168,6 @@ class Encoder:
         documents = np.array(rows, dtype=np.int64).reshape(-1, 3)
         made = Batch(np.array(tokens, dtype=self.dtype), documents, not begins, len(cut.pieces), total)
         return made, np.array([num_bytes, num_words])
-
-
-def unbounded(backend: "Tokenizer") -> "Tokenizer":
-    """A copy that neither truncates nor pads: some models' tokenizers do both, by their saved settings."""
-    copy = type(backend).from_str(backend.to_str())
-    copy.no_truncation()
-    copy.no_padding()
-    return copy
 
 
 def _frame(backend: "Tokenizer") -> tuple[list[int], list[int]]:

@@ -69,7 +69,10 @@ class TokenStream:
         read = 0
         held = None
         pieces = self._pieces(position, begins)
-        for batch in self.encoder.batches(pieces, begins=not position.within, documents=self.documents):
+        begins_document = not position.within
+        for batch in self.encoder.batches(
+            pieces, begins=begins_document, documents=self.documents, together=True
+        ):
             if held is not None:
                 yield held
             read += batch.num_pieces

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from llmctl.config import TaskSettings
-from llmctl.data.encode import unbounded
+from llmctl.data.backends import unbounded
 from llmctl.errors import ConfigError, ModelError
 from llmctl.objectives.features import TokenRows
 from llmctl.objectives.task import IGNORED, Features

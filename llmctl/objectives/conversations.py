@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from llmctl.data.backends import unbounded
 from llmctl.data.chat import Message
-from llmctl.data.encode import unbounded
 from llmctl.errors import DataError
 from llmctl.objectives.chat_template import ChatTemplate, RefusedError, Rendered
 from llmctl.objectives.features import Cut, TokenRows

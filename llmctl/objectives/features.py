@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from llmctl.data.encode import unbounded
+from llmctl.data.backends import unbounded
 from llmctl.errors import ConfigError
 from llmctl.progress import Progress
 

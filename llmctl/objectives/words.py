@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from llmctl.data.encode import unbounded
+from llmctl.data.backends import unbounded
 from llmctl.errors import ConfigError
 from llmctl.objectives.features import TokenRows
 from llmctl.objectives.tags import Tags

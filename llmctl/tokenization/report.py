@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from llmctl.data.backends import unbounded
 from llmctl.data.documents import Documents
-from llmctl.data.encode import unbounded
 from llmctl.data.readers import Piece
 from llmctl.progress import Advance
 

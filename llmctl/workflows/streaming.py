@@ -97,7 +97,7 @@ def training_set(
         DataError: a shard is broken, or a buffer holds too little to learn from.
     """
     from llmctl import training
-    from llmctl.data.blocks import backend_of
+    from llmctl.data.backends import backend_of
     from llmctl.data.encode import Encoder
     from llmctl.data.stream import buffers, start_of
 

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from llmctl.config import FinetuneConfig
-from llmctl.data.encode import unbounded
+from llmctl.data.backends import unbounded
 from llmctl.data.examples import Examples, load_examples
 from llmctl.errors import ConfigError, DataError, ModelError
 from llmctl.models import load_tokenizer
