@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import os
 import re
 import shutil
@@ -26,6 +27,8 @@ _REMEDIES = {
     errno.EACCES: _LEAVE,
     errno.EPERM: _LEAVE,
 }
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the errors of a disk that takes no more."""
 _YOUNG, _OLD = 10.0, 7 * 24 * 3600.0  # seconds
 _OF_RUST = re.compile(r"\(os error (\d+)\)")  # how tokenizers and safetensors say it, whatever they raise
 
@@ -46,20 +49,17 @@ def failures_told() -> Iterator[None]:
     except LlmctlError:
         raise
     except Exception as error:
-        if (told := named(error)) is None:
+        found = _OF_RUST.search(str(error))
+        number = error.errno if isinstance(error, OSError) else found and int(found[1])
+        place = error.filename if isinstance(error, OSError) else None
+        if number not in _REMEDIES or not (
+            found or place or number in FULL
+        ):  # a connection has these numbers, too
             raise
-        told.hint = f"{told.hint}; a training that had begun goes on with --resume RUN"
-        raise told from error
-
-
-def named(error: Exception) -> DiskError | None:
-    """The full, failing or forbidden disk that is behind an error; ``None``: something else is."""
-    found = _OF_RUST.search(str(error))
-    number = error.errno if isinstance(error, OSError) else found and int(found[1])
-    if number not in _REMEDIES:
-        return None
-    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else "cannot write: "
-    return DiskError(f"{where}{os.strerror(number)}", hint=remedy(number))
+        raise DiskError(
+            f"{f'{place}: ' if place else 'cannot write: '}{os.strerror(number)}",
+            hint=f"{remedy(number)}; a training that had begun goes on with --resume RUN",
+        ) from error
 
 
 def remedy(number: int | None) -> str:
@@ -67,13 +67,14 @@ def remedy(number: int | None) -> str:
     return _REMEDIES.get(number or 0, _ROOM)
 
 
-def is_size_limited() -> bool:
-    """Whether files that this process writes may not grow beyond some size."""
+def size_limit() -> float:
+    """Bytes that a file of this process may have, as ``ulimit -f`` sets it."""
     try:
         import resource  # not on every system
     except ImportError:
-        return False
-    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+        return math.inf
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def readable_mode() -> int:

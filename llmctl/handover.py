@@ -55,10 +55,10 @@ def run_begun() -> RunDir | None:
     return None
 
 
-def going_on() -> str:
-    """What to do when a process was lost, as a hint."""
+def how_to_go_on(first: str = "was there enough memory?") -> str:
+    """What to do ``first`` when a process was lost, and what to type then, as a hint."""
     run = run_begun()
-    return "was there enough memory?" + (f" go on: {run.resume_command()}" if run else "")
+    return first + (f" go on: {run.resume_command()}" if run else "")
 
 
 def code() -> int:

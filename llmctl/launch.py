@@ -166,11 +166,11 @@ def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable
         for name in list(logging.root.manager.loggerDict):
             if name.startswith("torch.distributed.elastic"):  # the ranks and we tell what there is to tell
                 logging.getLogger(name).setLevel(logging.CRITICAL)
-        overseer = Overseer(config.ddp_timeout)
+        overseer = Overseer(config.ddp_timeout, place.num_processes)
         try:
             _store = _meet(place, config, note)  # where this process keeps it, the launcher goes on with it
             # -P: a folder "llmctl" here, such as a clone of it, is not the package
-            with overseer:
+            with overseer, _stopped_with_this():
                 elastic_launch(_settings(place, config), sys.executable)("-P", "-m", "llmctl", *arguments)
         except SignalException as ended:
             _end_all_at_once()
@@ -251,21 +251,43 @@ def _untold(failures: Mapping[int, Any], silent: Container[int]) -> RanksFailedE
         return failure.exitcode == -signal.SIGTERM, failure.exitcode, rank
 
     rank, failure = min(failures.items(), key=order)
-    what = f"rank {rank} (process {failure.pid}) "
+    what, hint = f"rank {rank} (process {failure.pid}) ", handover.how_to_go_on()
     if failure.pid in silent:
         what += "was stopped and did not go on"
+        hint = handover.how_to_go_on("find out what stopped it;")
     elif failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:
         what += f"was killed ({signal.Signals(-failure.exitcode).name})"
     else:
         told = f"ended with code {failure.exitcode}, without telling llmctl why: see above"
         what = handover.word() or what + told
-    return RanksFailedError(f"{what}: all processes ended", hint=handover.going_on())
+    return RanksFailedError(f"{what}: all processes ended", hint=hint)
+
+
+@contextmanager
+def _stopped_with_this() -> Iterator[None]:
+    """Have Ctrl-Z stop the ranks, too: torch starts them as sessions of their own, which a terminal does not reach."""
+
+    def stop(number: int, frame: object) -> None:
+        _signal_ranks(signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        _signal_ranks(signal.SIGCONT)
+
+    before = signal.signal(signal.SIGTSTP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, before)
 
 
 def _end_all_at_once() -> None:
     """What is still there after a second signal."""
+    _signal_ranks(signal.SIGKILL)
+
+
+def _signal_ranks(number: int) -> None:
+    """Send a signal to the ranks and to the processes that they have started."""
     import psutil  # type: ignore[import-untyped]
 
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            child.kill()
+            child.send_signal(number)

@@ -22,7 +22,7 @@ from llmctl.hub import first_line
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
-_MAIN, _BESIDE = "main", "beside"  # what is exchanged in one thread must not meet what is in another
+_MAIN, _BESIDE = "main", "beside"  # groups: each thread has its own, else one would get what another is sent
 _AS_LONG_AS_IT_TAKES = timedelta(days=30)
 # Rank 0 may write for long while others wait for it in a save; but one that hangs should not be waited for for ever.
 _IN_A_STEP = timedelta(hours=2)
@@ -261,32 +261,38 @@ def in_turns(items: Iterable[ItemT], work: Callable[[ItemT], ResultT]) -> Iterat
         yield from zip(group, gather(mine), strict=False)
 
 
-def dealt(items: Iterable[ItemT], work: Callable[[Iterator[ItemT]], Iterator[ResultT]]) -> Iterator[ResultT]:
-    """What ``work`` yields for each item, in order, on every rank; of N ranks each works on every N-th.
+def pooled(items: Iterable[ItemT], work: Callable[[Iterator[ItemT]], Iterator[ResultT]]) -> Iterator[ResultT]:
+    """What ``work`` yields for each item, in order, on every rank; as :func:`in_turns`, for work that reads ahead.
 
     Args:
         items: the same on all ranks.
-        work: yields for each item what can be pickled, and is not ``None``; it may read ahead.
+        work: yields for each item what can be pickled, and is not ``None``.
 
     Raises:
-        LlmctlError: what ``items`` or ``work`` raised on a rank, on all of them.
+        LlmctlError: what ``items`` or ``work`` raised on a rank, on all of them; else
+        RanksFailedError: on the others, where a rank raised another error.
     """
     if not _act_together():
         yield from work(iter(items))
         return
     mine = work(islice(items, index(), None, count()))
     while True:
-        found: list[Any] = gather(_next_or_error(mine))
-        for result in found:
-            if isinstance(result, LlmctlError):
-                raise result
-            if result is None:
+        error: BaseException | None = None
+        result: ResultT | None = None
+        try:
+            result = next(mine, None)
+        except BaseException as raised:  # told before it is raised, else the others would wait for this rank
+            error = raised
+        for other, told in gather((result, _as_told(error))):
+            if told is not None:
+                raise error or told
+            if other is None:
                 return
-            yield result
+            yield other
 
 
-def _next_or_error(results: Iterator[ResultT]) -> ResultT | LlmctlError | None:
-    try:
-        return next(results, None)
-    except LlmctlError as error:
+def _as_told(error: BaseException | None) -> LlmctlError | None:
+    """An error as other ranks are told of it: as it is where it can be pickled for sure."""
+    if error is None or isinstance(error, LlmctlError):
         return error
+    return RanksFailedError(f"rank {index()}: {type(error).__name__}: {first_line(error)}")

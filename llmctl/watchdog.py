@@ -5,6 +5,8 @@ that was stopped, or whose machine is gone, says nothing any more: whoever finds
 process where it can, and all end. (Libraries notice a peer that died, in a step, but wait for one that is stopped, or
 never comes, until a time-out of half an hour.)
 
+The launcher has a thread of its own for ranks that are stopped while no other looks.
+
 Silence is counted in this process's own beats, not by a clock: where all of them are stopped together, by Ctrl-Z or
 a scheduler, and go on later, none has missed another.
 """
@@ -22,7 +24,7 @@ from typing import Any, NamedTuple
 from llmctl import handover, ranks
 
 _BEATS_A_TIMEOUT, _SECONDS_A_BEAT = 10, 1.0  # at least so many, at most so long
-_BEATS_FOR_RANKS = 3
+_BEATS_LATER = 3
 _DONE = "done"
 _END = "end"  # the store's key for why all end: an exit code, a space, and words
 
@@ -58,19 +60,22 @@ class _Process(NamedTuple):
 
 
 class Overseer(threading.Thread):
-    """In the launcher: kills a rank that stays stopped, where no other rank is there any more to find it.
+    """In the launcher: kills a rank that stays stopped where no other rank finds it, before they meet and at the end.
 
     Args:
         seconds: how long a rank may be stopped, as ``--ddp-timeout``.
+        num_processes: ranks here; all of them stopped at a time were put aside by somebody, and go on later.
 
     Attributes:
         ended: numbers of the processes that were killed.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, num_processes: int) -> None:
         super().__init__(name="overseer", daemon=True)
+        self.num_processes = num_processes
         self.ended: list[int] = []
-        self._patience = seconds + _BEATS_FOR_RANKS * _SECONDS_A_BEAT  # who is there tells more of it
+        # Another rank that is there finds it first, and can tell more of it.
+        self._patience = seconds + _BEATS_LATER * _SECONDS_A_BEAT
         self._over = threading.Event()
 
     def __enter__(self) -> None:
@@ -89,7 +94,7 @@ class Overseer(threading.Thread):
                     child for child in psutil.Process().children() if child.status() == psutil.STATUS_STOPPED
                 ]
                 stopped = {child.pid: stopped.get(child.pid, 0) + _SECONDS_A_BEAT for child in found}
-                for child in found:
+                for child in found if len(found) < self.num_processes or self.num_processes == 1 else ():
                     if stopped[child.pid] > self._patience:
                         self.ended.append(child.pid)
                         child.kill()
@@ -218,7 +223,7 @@ class Watchdog(threading.Thread):
         """End all ranks; the main thread may wait for the lost one for ever."""
         handover.leave_word(what)
         if not told and self.speaks_first():
-            self.tell(f"{what}: all processes end", f"see what became of it; {handover.going_on()}")
+            self.tell(f"{what}: all processes end", f"see what became of it; {handover.how_to_go_on()}")
             sys.stderr.flush()
             handover.leave_code(1)
         self.end_others(1, what)

@@ -233,22 +233,27 @@ def test_a_save_that_fails_leaves_the_ones_before_it(
     assert manifest.damage(path_of(run, 2)) == []
 
 
-def test_a_save_that_fails_where_files_have_a_limit_names_that(
+def test_a_save_that_fails_at_the_size_that_files_may_have_names_that(
     run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As ``ulimit -f`` sets it; torch tells it in words that say nothing."""
 
-    def fail(*given: Any) -> None:
-        raise RuntimeError("[enforce fail] unexpected pos 1 vs 2")
+    def fail(content: Any, place: str) -> None:
+        if isinstance(place, str) and place.endswith("optimizer.pt"):
+            Path(place).write_bytes(bytes(limit))
+            raise RuntimeError("[enforce fail] unexpected pos 1 vs 2")
+        save(content, place)
 
+    limit, save = 1_000_000, torch.save
     monkeypatch.setattr("torch.save", fail)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10**12, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
         with pytest.raises(CheckpointError) as caught:
             train(run, Fit(), count=64, save_steps=2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "File too large" in caught.value.message
     assert str(caught.value.hint).startswith("choose a place that takes larger files (ulimit -f")
 
 

@@ -3,7 +3,6 @@
 import atexit
 import os
 import sys
-from collections.abc import Callable
 
 from llmctl import __version__
 
@@ -20,39 +19,45 @@ def main() -> None:
     end = _End()
     atexit.register(end)  # the first to be registered is the last to be called
     try:
-        end.code = run_command(sys.argv[1:])
+        code = run_command(sys.argv[1:])
     except BrokenPipeError:
-        end.code = _READER_GONE
+        code = _READER_GONE
     if "WORLD_SIZE" in os.environ:
         from llmctl.cli import processes
 
-        end.code = processes.part(end.code)
-        end.last = processes.leave
-    sys.exit(end.code)
+        code = processes.part(code)
+    end.expect(code)
+    sys.exit(code)
 
 
 class _End:
-    """Ends the process once threads have ended and what others registered for the end is done.
+    """Ends the process once its threads have ended and what was registered for the end since is done.
 
-    The interpreter would go on for a second, to free what the heavy libraries hold.
+    The interpreter would go on for a second, to free what the heavy libraries hold; so it does with ``LLMCTL_DEBUG``.
     """
 
     code: int | None = None  # none yet: an error is shown with its traceback
-    last: Callable[[], None] | None = None
+
+    def expect(self, code: int) -> None:
+        """The work is done: what is still waited for, such as a tracker's last word, ends with a signal."""
+        import signal
+
+        self.code = code
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *given: os._exit(code))
 
     def __call__(self) -> None:
-        if self.code is None:
+        code = self.code
+        if code is None or os.environ.get("LLMCTL_DEBUG"):
             return
         for stream in (sys.stdout, sys.stderr):
             try:
                 print(end="", file=stream, flush=True)
             except BrokenPipeError:
-                self.code = _READER_GONE
-            except OSError:
-                self.code = self.code or 1
-        if self.last:
-            self.last()
-        os._exit(self.code)
+                code = _READER_GONE
+            except (OSError, ValueError):  # a full disk; a closed stream
+                code = code or 1
+        os._exit(code)
 
 
 def run_command(arguments: list[str]) -> int:
@@ -92,8 +97,8 @@ def _words_for(error: BaseException) -> tuple[str, str]:
 
     if lacks_threads(error):
         return "the system starts no more threads for this user", MORE_THREADS
-    if isinstance(error, Exception) and (told := disk.named(error)):
-        return told.message, str(told.hint)
+    if isinstance(error, OSError) and error.errno in disk.FULL:
+        return f"{error.filename or 'cannot write'}: {error.strerror}", disk.remedy(error.errno)
     defect = "this is a defect of llmctl, or of a library under it: LLMCTL_DEBUG=1 shows the traceback"
     return f"{type(error).__name__}: {error}", defect
 

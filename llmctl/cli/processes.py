@@ -38,6 +38,10 @@ def know_rank(name: str, config_class: type) -> None:
     if issubclass(config_class, Launch):
         launch.take_rank_from_scheduler()
         ranks.check()
+        if ranks.count() > 1:
+            os.environ.setdefault(
+                "TORCH_CPP_LOG_LEVEL", "ERROR"
+            )  # below it: stack traces of lost connections
     elif ranks.count() > 1:
         raise ConfigError(
             f"llmctl {name} is the work of one process, and {ranks.count()} were started (WORLD_SIZE)",
@@ -148,12 +152,9 @@ def may_tell(error: BaseException) -> bool:
 
 def part(code: int) -> int:
     """As a rank that has done its work or failed, have the others know; returns the exit code of this process."""
-    if _watchdog and code not in _ALL_END_SO:
-        _watchdog.end_others(code, f"rank {ranks.index()} has failed")
-    return handover.leave_code(code) if code and not _untold else code
-
-
-def leave() -> None:
-    """As a rank, end now: nobody need watch it any more."""
+    left = handover.leave_code(code) if code and not _untold else code
     if _watchdog:
+        if code not in _ALL_END_SO:
+            _watchdog.end_others(code, f"rank {ranks.index()} has failed")
         _watchdog.finish()
+    return left

@@ -1,5 +1,6 @@
 """Documents to tokens with the Rust tokenizer itself: in pieces, in batches, in order."""
 
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ from llmctl.data.backends import unbounded
 from llmctl.data.cuts import recut, whole
 from llmctl.data.documents import Documents
 from llmctl.data.readers import Piece
+from llmctl.errors import DataError
 from llmctl.progress import Progress
 
 if TYPE_CHECKING:
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
 _CHARS_A_PIECE = 4_000
 _CHARS_A_BATCH = 256_000
 
-# Enough that the tokenizer's threads have work while a batch is written down; of several ranks, each has so read all
-# pieces of the batches that the others hand it.
+# Enough that the tokenizer's threads have work while a batch is written down.
 _BATCHES_AHEAD = 2
 
 # What shows whether a tokenizer's tokens reach over the places where documents are cut.
@@ -35,7 +36,7 @@ _PIECES_TRIED = 16
 
 
 class Batch(NamedTuple):
-    """A stretch of text, as tokens.
+    """Pieces of text that follow each other, as tokens.
 
     Attributes:
         tokens: (T,) of the encoder's type, with prefixes and suffixes.
@@ -53,10 +54,16 @@ class Batch(NamedTuple):
 
 
 class _Cut(NamedTuple):
-    """Pieces that are tokenised together; ``begins``: whether the first begins a document."""
+    """Pieces that are tokenised together.
+
+    Attributes:
+        begins: whether the first begins a document.
+        checksum: CRC-32 of all text to the end of the last.
+    """
 
     pieces: list[Piece]
     begins: bool
+    checksum: int
 
 
 class Encoder:
@@ -118,10 +125,25 @@ class Encoder:
             begins: whether the first piece begins a document.
             documents: how many may end in a batch; ``None``: any number.
             together: whether all ranks ask for the same at one time: each tokenises a share, for all.
+
+        Raises:
+            DataError: the ranks' pieces are not the same.
         """
-        cuts = _batched(pieces, begins, documents)
+        read: deque[int] = deque()  # checksums of what this rank has read and not handed out
+
+        def cuts() -> Iterator[_Cut]:
+            for cut in _batched(pieces, begins, documents):
+                read.append(cut.checksum)
+                yield cut
+
+        made = ranks.pooled(cuts(), self._encoded) if together else self._encoded(cuts())
         before = np.zeros(2, dtype=np.int64)  # bytes and words of the document that goes on
-        for batch, rest in ranks.dealt(cuts, self._encoded) if together else self._encoded(cuts):
+        for checksum, batch, rest in made:
+            if not read or read.popleft() != checksum:
+                raise DataError(
+                    "the processes do not read the same text: files differ, or one of them cannot read some",
+                    hint="have all machines read from one disk, or the same copies",
+                )
             if len(batch.documents):
                 batch.documents[0, 1:] += before
                 before = rest
@@ -129,8 +151,8 @@ class Encoder:
                 before += rest
             yield batch
 
-    def _encoded(self, cuts: Iterator[_Cut]) -> Iterator[tuple[Batch, np.ndarray]]:
-        """Each with the bytes and words, (2,) int64, of its last document that goes on."""
+    def _encoded(self, cuts: Iterator[_Cut]) -> Iterator[tuple[int, Batch, np.ndarray]]:
+        """Each with its checksum, and the bytes and words, (2,) int64, of a document that goes on."""
 
         def encode(cut: _Cut) -> list["Encoding"]:
             return self.backend.encode_batch_fast(
@@ -147,7 +169,7 @@ class Encoder:
             for cut, encodings in ahead:
                 yield self._batch(cut, encodings.result())
 
-    def _batch(self, cut: _Cut, encodings: list["Encoding"]) -> tuple[Batch, np.ndarray]:
+    def _batch(self, cut: _Cut, encodings: list["Encoding"]) -> tuple[int, Batch, np.ndarray]:
         tokens: list[int] = []
         rows: list[tuple[int, int, int]] = []
         total = num_bytes = num_words = 0
@@ -167,7 +189,7 @@ class Encoder:
                 num_bytes = num_words = 0
         documents = np.array(rows, dtype=np.int64).reshape(-1, 3)
         made = Batch(np.array(tokens, dtype=self.dtype), documents, not begins, len(cut.pieces), total)
-        return made, np.array([num_bytes, num_words])
+        return cut.checksum, made, np.array([num_bytes, num_words])
 
 
 def _frame(backend: "Tokenizer") -> tuple[list[int], list[int]]:
@@ -183,13 +205,14 @@ def _frame(backend: "Tokenizer") -> tuple[list[int], list[int]]:
 
 def _batched(pieces: Iterator[Piece], begins: bool, documents: int | None) -> Iterator[_Cut]:
     batch: list[Piece] = []
-    size = ended = 0
+    size = ended = checksum = 0
     for piece in pieces:
         batch.append(piece)
         size += len(piece.text)
         ended += piece.ends_document
+        checksum = zlib.crc32(piece.text.encode(errors="surrogatepass"), checksum)
         if size >= _CHARS_A_BATCH or ended == documents:
-            yield _Cut(batch, begins)
+            yield _Cut(batch, begins, checksum)
             batch, size, ended, begins = [], 0, 0, piece.ends_document
     if batch:
-        yield _Cut(batch, begins)
+        yield _Cut(batch, begins, checksum)

@@ -36,7 +36,7 @@ class TokenStream:
 
     Args:
         marks: where documents may be cut, as ``Encoder.marks`` tells.
-        documents: how many may end in a stretch.
+        documents: how many may end in a batch.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class TokenStream:
         self.seed = seed
         self.met = met
 
-    def stretches(self, position: Position) -> Iterator[tuple[Batch, Position]]:
-        """The text from a position on, without end, each stretch with the position behind it.
+    def batches(self, position: Position) -> Iterator[tuple[Batch, Position]]:
+        """The text from a position on, without end, each batch with the position behind it.
 
         Raises:
             DataError: a shard is broken, or a whole pass has no text.
@@ -64,7 +64,7 @@ class TokenStream:
             position = Position(position.passes + 1)
 
     def _rest_of_pass(self, position: Position) -> Iterator[tuple[Batch, Position]]:
-        """The text of a pass from a position on; behind the last stretch begins the next pass."""
+        """The text of a pass from a position on; behind the last batch begins the next pass."""
         begins: list[int] = []  # of each shard that was opened: the pieces read before it
         read = 0
         held = None
@@ -76,6 +76,7 @@ class TokenStream:
             if held is not None:
                 yield held
             read += batch.num_pieces
+            # "begins" has all shards up to there, also where another rank made the batch: each reads ahead of them.
             shard = bisect_right(begins, read) - 1
             behind_it = Position(position.passes, position.shard + shard, read - begins[shard], batch.within)
             held = batch, behind_it
@@ -97,8 +98,8 @@ class TokenStream:
                     yield piece
 
 
-# A buffer is full behind a whole stretch: by so many it has no more than an eighth too many documents.
-_STRETCHES = 8
+# A buffer is full behind a whole batch: by so many it has no more than an eighth too many documents.
+_BATCHES = 8
 
 
 class Place(NamedTuple):
@@ -147,9 +148,9 @@ def buffers(
     """
     sources = {name: source for name, source in text.sources.items() if source.weight}
     positions, drawn = dict(place.positions), dict(place.drawn)
-    a_stretch = max(1, size // _STRETCHES)
+    most = max(1, size // _BATCHES)
     streams = {
-        name: TokenStream(source, encoder, marks, a_stretch, seed, text.met).stretches(positions[name])
+        name: TokenStream(source, encoder, marks, most, seed, text.met).batches(positions[name])
         for name, source in sources.items()
     }
     while True:
@@ -158,28 +159,26 @@ def buffers(
         ends_pass = False
         while num_documents < size and num_bytes < BUFFER_BYTES and not ends_pass:
             name = min(sources, key=lambda name: drawn[name] / sources[name].weight)
-            stretch, position = next(streams[name])
+            batch, position = next(streams[name])
             ends_pass = len(sources) == 1 and position.passes > positions[name].passes
             positions[name] = position
-            drawn[name] += len(stretch.tokens)
-            num_documents += len(stretch.documents)
-            num_bytes += stretch.num_bytes
-            held[name].append(stretch)
-        found = {name: _joined(stretches, encoder) for name, stretches in held.items() if stretches}
+            drawn[name] += len(batch.tokens)
+            num_documents += len(batch.documents)
+            num_bytes += batch.num_bytes
+            held[name].append(batch)
+        found = {name: _joined(batches, encoder) for name, batches in held.items() if batches}
         yield Buffer(found, Place(dict(positions), dict(drawn)), ends_pass)
 
 
-def _joined(stretches: list[Batch], encoder: Encoder) -> TokenizedDocuments:
-    """The documents of stretches that follow each other; one that goes on behind them is cut, and not counted."""
-    before = np.cumsum([0, *(len(stretch.tokens) for stretch in stretches)])
-    rows = [
-        np.add(stretch.documents, [start, 0, 0]) for stretch, start in zip(stretches, before, strict=False)
-    ]
-    if stretches[-1].within:
+def _joined(batches: list[Batch], encoder: Encoder) -> TokenizedDocuments:
+    """The documents of batches that follow each other; one that goes on behind them is cut, and not counted."""
+    before = np.cumsum([0, *(len(batch.tokens) for batch in batches)])
+    rows = [np.add(batch.documents, [start, 0, 0]) for batch, start in zip(batches, before, strict=False)]
+    if batches[-1].within:
         rows.append(np.array([[before[-1], 0, 0]]))
     ends, num_bytes, num_words = np.concatenate(rows).T
     return TokenizedDocuments(
-        np.concatenate([stretch.tokens for stretch in stretches]),
+        np.concatenate([batch.tokens for batch in batches]),
         ends,
         num_bytes,
         num_words,

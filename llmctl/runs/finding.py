@@ -26,6 +26,7 @@ def find(name: str, root: Path) -> RunDir | None:
 
 
 def without_recipe(run: RunDir) -> RunError:
+    """What to raise for a run that lacks its recipe: where a copy is."""
     kept = next((path for path in run.all_checkpoints() if (path / run.recipe.name).is_file()), None)
     hint = "take it from a copy of the run"
     if kept:

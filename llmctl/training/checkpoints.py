@@ -165,14 +165,19 @@ class Saves:
             free = shutil.disk_usage(self.run.path).free
             if free < _NEXT_TO_NOTHING:  # torch tells both in words of its own
                 number, reason = errno.ENOSPC, os.strerror(errno.ENOSPC)
-            elif number is None and disk.is_size_limited():
-                number = errno.EFBIG
+            elif number is None and self._reached_size_limit(step):
+                number, reason = errno.EFBIG, os.strerror(errno.EFBIG)
             reason += f" ({free / 1e6:,.1f} MB free)"
         before = self.run.all_checkpoints()
         last = f"the last good one is {before[0]}" if before else "there is none before it"
         help_first = MORE_THREADS if lacks_threads(error) else disk.remedy(number)
         hint = help_first + (f", then: {self.resume}" if self.resume else "")
         return CheckpointError(f"cannot save a checkpoint at step {step:,}: {reason}; {last}", hint=hint)
+
+    def _reached_size_limit(self, step: int) -> bool:
+        limit = disk.size_limit()
+        files = staging_of(self.run, step).rglob("*")
+        return any(file.is_file() and file.stat().st_size >= limit for file in files)
 
 
 def _metrics_on_disk(run: RunDir) -> int:

@@ -26,15 +26,16 @@ SAFE = frozenset(
 """What changes neither the weights nor the scores."""
 DATA = "data"
 SOURCES = frozenset((DATA, "validation_data"))
-CHANGEABLE = frozenset(item.name for item in fields(Training)) | SAFE | SOURCES
-PLACE = frozenset(item.name for kind in (RunPlace, Launch) for item in fields(kind)) - SAFE
-BATCH = frozenset(("per_device_train_batch_size", "gradient_accumulation_steps"))
+"""What may be moved, and is held to its fingerprint."""
+_CHANGEABLE = frozenset(item.name for item in fields(Training)) | SAFE | SOURCES
+_PLACE = frozenset(item.name for kind in (RunPlace, Launch) for item in fields(kind)) - SAFE
+_BATCH = frozenset(("per_device_train_batch_size", "gradient_accumulation_steps"))
 
 
 def asked(config: Any, recipe: Any) -> dict[str, tuple[Any, Any]]:
     """What is asked for beside ``--resume`` and is not as in the run's recipe."""
     found = {}
-    kept = PLACE | (BATCH if recipe.auto_batch_size and _together(config) == _together(recipe) else set())
+    kept = _PLACE | (_BATCH if recipe.auto_batch_size and _together(config) == _together(recipe) else set())
     for item in options(type(config)):
         now, then = getattr(config, item.name), getattr(recipe, item.name)
         if item.name not in kept and now != then and config.asks_for(item.name):
@@ -59,10 +60,10 @@ def check(
     Raises:
         ConfigError: naming them.
     """
-    safe = SAFE | allowed | (BATCH if same_batch else set())
-    for name in sorted(allowed - CHANGEABLE):
+    safe = SAFE | allowed | (_BATCH if same_batch else set())
+    for name in sorted(allowed - _CHANGEABLE):
         hint = (
-            suggestion(name, sorted(CHANGEABLE)) or "it is given by the run; start a new one from its model"
+            suggestion(name, sorted(_CHANGEABLE)) or "it is given by the run; start a new one from its model"
         )
         raise ConfigError(f"--allow-changes {name}: that cannot change while a run goes on", hint=hint)
     refused = [
@@ -73,7 +74,7 @@ def check(
     if not refused:
         return
     told = "; ".join(f"{name} is {changes[name][0]} there, {changes[name][1]} here" for name in refused)
-    fixed = [name for name in refused if name not in CHANGEABLE]
+    fixed = [name for name in refused if name not in _CHANGEABLE]
     if fixed:
         hint = (
             f"{', '.join(fixed)} cannot change while a run goes on; leave it out: the run's own recipe holds"
@@ -137,9 +138,9 @@ def edited(run: RunDir, recipe: Path, step: int) -> dict[str, str]:
     then: Any = resolve(kind, recipe, {})
     now: Any = resolve(kind, run.recipe, {})
     with_leave = [change for change in run.read_environment().get("changes", ()) if change["step"] >= step]
-    known = SAFE.union(PLACE, *with_leave)
+    known = SAFE.union(_PLACE, *with_leave)
     if now.auto_batch_size or now.global_batch_size:
-        known |= BATCH
+        known |= _BATCH
     found = {}
     for name in (item.name for item in options(kind) if item.name not in known):
         before, after = getattr(then, name), getattr(now, name)
