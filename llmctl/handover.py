@@ -9,8 +9,8 @@ from llmctl.runs import RunDir
 
 CODE_FILE = "LLMCTL_CODE_FILE"
 """Names the file in which a rank leaves the exit code of all, when it has told why or ended as it was asked to."""
-ORDERLY = (2, NOT_FINISHED, 130, 143)
-"""Exit codes that no further attempt would better; the launcher, which starts again what fails, is told 0."""
+_ORDERLY = (2, NOT_FINISHED, 130, 143)  # exit codes that no further attempt would better
+_FINAL = "final"
 _RUN, _WORD = "run", "word"  # beside the file of the code
 
 
@@ -19,11 +19,16 @@ def is_launched() -> bool:
     return CODE_FILE in os.environ
 
 
-def leave_code(code: int) -> int:
-    """As a rank, tell the launcher, if there is one, with what code all end; returns the code of this process."""
+def leave_code(code: int, *, final: bool = False) -> int:
+    """As a rank, tell the launcher, if there is one, with what code all end; returns the code of this process.
+
+    Args:
+        final: a further attempt would end so, too. The launcher, which starts again what fails, is then told 0.
+    """
     if place := os.environ.get(CODE_FILE):
-        Path(place).write_text(str(code))
-        return 0 if code in ORDERLY else code
+        final |= code in _ORDERLY
+        Path(place).write_text(f"{code} {_FINAL if final else ''}")
+        return 0 if final else code
     return code
 
 
@@ -42,7 +47,7 @@ def forget() -> None:
 
 
 def leave_run(run: RunDir) -> None:
-    """As rank 0, tell the launcher and its further attempts which run is trained."""
+    """As the first rank of a machine, tell the launcher and its further attempts which run is trained."""
     if place := os.environ.get(CODE_FILE):
         Path(place).with_name(_RUN).write_text(str(run.path))
 
@@ -51,7 +56,8 @@ def run_begun() -> RunDir | None:
     """The run that the launcher's processes train on this machine; ``None``: they have not begun one, or train none."""
     if place := os.environ.get(CODE_FILE):
         with contextlib.suppress(OSError):
-            return RunDir(Path(Path(place).with_name(_RUN).read_text()))
+            run = RunDir(Path(Path(place).with_name(_RUN).read_text()))
+            return run if run.path.is_dir() else None  # of a run that came to nothing none is left
     return None
 
 
@@ -64,8 +70,15 @@ def how_to_go_on(first: str = "was there enough memory?") -> str:
 def code() -> int:
     """As the launcher, the code that the ranks have left; 0: none."""
     with contextlib.suppress(OSError, ValueError):
-        return int(Path(os.environ[CODE_FILE]).read_text())
+        return int(Path(os.environ[CODE_FILE]).read_text().partition(" ")[0])
     return 0
+
+
+def is_final() -> bool:
+    """As the launcher, whether the code that the ranks have left is that of all attempts."""
+    with contextlib.suppress(OSError):
+        return Path(os.environ[CODE_FILE]).read_text().endswith(_FINAL)
+    return False
 
 
 def word() -> str:

@@ -154,8 +154,11 @@ def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable
 
     Raises:
         KeyboardInterrupt, Terminated: a signal ended them, before they could say more.
+        ConfigError: another program has the port where they are to meet.
         RanksFailedError: a rank ended without having told why, or the machines did not meet.
     """
+    if place.port and place.machine_rank == 0:
+        machines.check_port(place.port)
     with tempfile.TemporaryDirectory(prefix="llmctl-") as folder, _environment(place, folder):
         from torch.distributed import DistError
         from torch.distributed.elastic.multiprocessing import SignalException
@@ -186,8 +189,7 @@ def start(place: Place, config: Launch, arguments: Sequence[str], note: Callable
             return code
         except (DistError, RendezvousError) as error:
             raise ranks.unmet(f"{place.address or 'localhost'}:{place.port}", error) from error
-        code = handover.code()
-        return code if code in handover.ORDERLY else 0  # another is that of an attempt before the last
+        return handover.code() if handover.is_final() else 0  # another is that of an attempt before the last
 
 
 def _meet(place: Place, config: Launch, note: Callable[[str], None]) -> Any:

@@ -12,7 +12,7 @@ from llmctl.errors import ConfigError
 from llmctl.hub import first_line
 from llmctl.ranks import SECONDS_TO_COME, RanksFailedError
 
-_SECONDS_IN_SILENCE = 10.0
+_SECONDS_IN_SILENCE = 3.0
 _SECONDS_BETWEEN = 1.0
 _SECONDS_OF_A_CALL = timedelta(seconds=10)
 _ELSEWHERE = "192.0.2.1"  # of RFC 5737: nobody's, so it is reached as any address outside is
@@ -51,12 +51,29 @@ def _own_address(address: str) -> str | None:
     return None
 
 
+def check_port(port: int) -> None:
+    """Refuse a port of this machine that is taken: torch would wait for what has it, in silence and deaf to Ctrl-C.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was just left is free
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise ConfigError(
+                f"main_process_port {port}: {str(error.strerror).lower()}",
+                hint="another --main-process-port; on one machine leave it out, and a free one is taken",
+            ) from error
+
+
 def meet(address: str, port: int, machine_rank: int, num_machines: int, note: Callable[[str], None]) -> Any:
     """Wait for all machines, as torch's launcher would: but that waits in silence, and is deaf to Ctrl-C.
 
     Args:
         address: of machine 0.
-        note: tells the person who waits, after ten seconds, for what.
+        note: tells the person who waits, after some seconds, for what.
 
     Returns:
         The store in which they met: the launcher goes on with it where this process keeps it.
@@ -95,8 +112,17 @@ def meet(address: str, port: int, machine_rank: int, num_machines: int, note: Ca
             )
         if waited > _SECONDS_IN_SILENCE and not told:
             told = True
-            note(f"waiting for {which}; Ctrl-C ends it")
+            note(f"waiting for {which}{_unknown(address)}; Ctrl-C ends it")
         time.sleep(_SECONDS_BETWEEN)
+
+
+def _unknown(address: str) -> str:
+    """Words for an address that is no machine's, as far as is known by now."""
+    try:
+        socket.getaddrinfo(address, None)
+    except OSError as error:
+        return f", of which this machine knows no address ({error.strerror})"
+    return ""
 
 
 def _answers(address: str, port: int) -> bool:

@@ -26,7 +26,7 @@ from llmctl import handover, ranks
 _BEATS_A_TIMEOUT, _SECONDS_A_BEAT = 10, 1.0  # at least so many, at most so long
 _BEATS_LATER = 3
 _DONE = "done"
-_END = "end"  # the store's key for why all end: an exit code, a space, and words
+_END = "end"  # the store's key for why all end: an exit code, 1 where that is final, and words
 
 
 class _Process(NamedTuple):
@@ -189,10 +189,10 @@ class Watchdog(threading.Thread):
         with contextlib.suppress(Exception):
             self.store.set(f"beat/{ranks.index()}", _DONE)
 
-    def end_others(self, code: int, what: str) -> None:
-        """Have all ranks end, as this one does."""
+    def end_others(self, code: int, what: str, *, final: bool = False) -> None:
+        """Have all ranks end, as this one does; ``final``: with no further attempt."""
         with contextlib.suppress(Exception):
-            self.store.compare_set(_END, "", f"{code} {what}")  # the first reason is the reason
+            self.store.compare_set(_END, "", f"{code} {int(final)} {what}")  # the first reason is the reason
 
     def speaks_first(self) -> bool:
         """Whether no other rank has told an error yet; the next that asks is told that this one has."""
@@ -206,10 +206,10 @@ class Watchdog(threading.Thread):
         self.store.set(f"beat/{ranks.index()}", str(self._beats))
 
     def _end_if_asked(self) -> None:
-        code, _, what = self._word(_END).partition(" ")
-        if code:
+        if word := self._word(_END):
+            code, final, what = word.split(" ", 2)
             handover.leave_word(what)
-            os._exit(handover.leave_code(int(code)) if int(code) in handover.ORDERLY else 1)
+            os._exit(handover.leave_code(int(code), final=True) if int(final) else 1)
 
     def _lost(self, rank: int) -> None:
         process = self._process(rank)

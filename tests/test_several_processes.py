@@ -324,7 +324,7 @@ def test_another_number_of_processes_goes_on_with_the_same_steps(
     said = goes_on.communicate(timeout=100)[1]
     assert goes_on.returncode == 0, said
     losses, again = (values(list(run.events()), "loss") for run in (whole, cut))
-    assert "global_batch_size None -> 6" in said
+    assert "a step has 6 examples, as before" in said
     assert len(losses) > 30
     assert again == pytest.approx(losses, rel=1e-4)
     assert values(list(cut.events()), "epoch")[-1] == values(list(whole.events()), "epoch")[-1]
@@ -448,6 +448,18 @@ def test_processes_that_cannot_talk_to_each_other_say_why(
     assert "nope0" in told
 
 
+@pytest.mark.slow
+def test_an_error_of_the_input_is_told_once_whatever_restarts_are_left(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("a few words\n")
+    command = [*reading(data), *TWO, "--max-restarts", "2"]
+    command[command.index("--data") + 1] = str(tmp_path / "short.txt")
+    asked = begun(tmp_path, command)
+    said = asked.communicate(timeout=60)[1]
+    assert asked.returncode == 1
+    assert len(errors_in(said)) == 1
+    assert "started again" not in said
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("processes", [1, 2])
 def test_restarts_go_on_from_the_last_checkpoint(started: Callable[..., Started], processes: int) -> None:
@@ -479,6 +491,14 @@ def test_restarts_go_on_from_the_last_checkpoint(started: Callable[..., Started]
         (("--num-processes", "2", "--auto-batch-size"), "when memory is short in one of several processes"),
         (("--num-processes", "2", "--find-learning-rate"), "tries the rates in one process, not in 2"),
         (("--num-processes", "2", "--global-batch-size", "9"), "global_batch_size 9 is no multiple of 12"),
+        (
+            ("--global-batch-size", "64", "--per-device-train-batch-size", "6"),
+            "--per-device-train-batch-size 4\n",
+        ),
+        (
+            ("--global-batch-size", "64", "--gradient-accumulation-steps", "3"),
+            "gradient_accumulation_steps 3: global_batch_size 64 takes 16 batches of 4 in each of 1",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(llmctl: Run, asked: tuple[str, ...], told: str) -> None:
@@ -486,6 +506,17 @@ def test_what_cannot_be_is_refused_at_once(llmctl: Run, asked: tuple[str, ...], 
     assert done.returncode == 2
     assert told in done.stderr
     assert done.stderr.count("error: ") == 1
+
+
+def test_a_port_that_is_taken_is_refused_at_once(llmctl: Run) -> None:
+    """Torch would wait for what has it, and hear no Ctrl-C."""
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = llmctl("pretrain", *TWO, "--main-process-port", str(port), timeout=20)
+    assert done.returncode == 2
+    assert f"main_process_port {port}: address already in use" in done.stderr
 
 
 def test_what_is_the_work_of_one_process_is_refused_in_several(llmctl: Run) -> None:

@@ -15,7 +15,10 @@ def _run(config: Job, console: "Console") -> None:
     console.result(
         result.to_json(), str(result.output_file) if result.output_file else result.text.rstrip("\n")
     )
-    console.hint("hand it in:", result.submit)
+    console.hint(
+        "hand it in:" if result.output_file else "written by --output-file FILE, it is handed in by",
+        result.submit,
+    )
 
 
 SLURM = Verb(

@@ -27,6 +27,7 @@ ConfigT = TypeVar("ConfigT", bound=Any)
 
 _watchdog: "Watchdog | None" = None
 _untold = False  # whether this rank ends without a word, by a signal
+_met: BaseException | None = None  # the error with which this rank ends
 
 
 def know_rank(name: str, config_class: type) -> None:
@@ -129,7 +130,8 @@ def console(quiet: bool, as_json: bool) -> "Console":
 
 def may_tell(error: BaseException) -> bool:
     """Whether this process is to show the error: of what all ranks meet one does, of a lost rank the launcher."""
-    global _untold
+    global _untold, _met
+    _met = error
     if isinstance(error, (KeyboardInterrupt, Terminated)) and handover.is_launched():
         _untold = True  # the launcher had the signal as well, or sent it for want of another rank: it tells
         return False
@@ -152,9 +154,12 @@ def may_tell(error: BaseException) -> bool:
 
 def part(code: int) -> int:
     """As a rank that has done its work or failed, have the others know; returns the exit code of this process."""
-    left = handover.leave_code(code) if code and not _untold else code
+    # Where no run has begun that a further attempt could go on with, it would meet the same.
+    of_input = isinstance(_met, LlmctlError) and not isinstance(_met, ranks.RanksFailedError)
+    final = code == ConfigError.exit_code or (of_input and handover.run_begun() is None)
+    left = handover.leave_code(code, final=final) if code and not _untold else code
     if _watchdog:
         if code not in _ALL_END_SO:
-            _watchdog.end_others(code, f"rank {ranks.index()} has failed")
+            _watchdog.end_others(code, f"rank {ranks.index()} has failed", final=final)
         _watchdog.finish()
     return left

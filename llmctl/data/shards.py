@@ -68,9 +68,10 @@ class Shards:
                 raise self._with_way_out(exc) from exc
             if within:
                 yield Piece("", True)
-            size = f" of {shard.num_bytes / 1e6:,.1f} MB" if shard.num_bytes else ""
-            behind = many(documents + within, "document")
-            met.lost[shard.name] = f"skipped a bad shard{size} behind its first {behind}: {exc.message}"
+            size = f" of {max(shard.num_bytes / 1e6, 0.001):,.3g} MB" if shard.num_bytes else ""
+            known = documents + within
+            where = f"behind its first {many(known, 'document')}" if known else "as a whole"
+            met.lost[shard.name] = f"skipped a bad shard{size} {where}: {exc.message}"
 
     def _with_way_out(self, exc: DataError) -> DataError:
         if len(self.shards) == 1:

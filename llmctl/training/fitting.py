@@ -1,5 +1,6 @@
 """A training from its beginning, or from a checkpoint, to its end."""
 
+import json
 import math
 import pickle
 from collections.abc import Callable, Iterator
@@ -10,7 +11,9 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from transformers import EarlyStoppingCallback
 
+from llmctl import disk, ranks
 from llmctl.config import Training
+from llmctl.data.splits import NOTES_TOLD
 from llmctl.errors import NOT_FINISHED, ModelError
 from llmctl.objectives import Objective
 from llmctl.progress import Progress
@@ -154,8 +157,19 @@ def free_memory() -> None:
 
 def _follow(trainer: ObjectiveTrainer, stream: Stream, checkpoint: Checkpoint | None) -> None:
     """Have a stream know how far the training is, and begin where its last checkpoint was written."""
+    run, progress = trainer.run, trainer.progress
+
+    def lost(lines: list[str]) -> None:
+        environment = run.read_environment()
+        known = environment.get("bad_shards", [])
+        for line in lines[: max(NOTES_TOLD - len(known), 0)]:
+            progress.warn(line)
+        if ranks.is_first():
+            environment["bad_shards"] = [*known, *lines]
+            disk.write_file(run.environment, json.dumps(environment, indent=2) + "\n")
+
     trainer.args.ignore_data_skip = True
-    trainer.add_callback(Reached(stream, checkpoint.step if checkpoint else 0))
+    trainer.add_callback(Reached(stream, checkpoint.step if checkpoint else 0, lost))
     if checkpoint:
         stream.go_to(checkpoint.path / STATE)
 

@@ -1,6 +1,7 @@
 """A Trainer whose checkpoints are complete or absent, and hold what a resumed run needs to be the same run."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,12 @@ class ResumableTrainer(Trainer):
             self.train_dataset.save(folder / STREAM_STATE)
 
     def _init_training_state(self, *args: Any) -> Any:
-        found = super()._init_training_state(*args)
+        logger = logging.getLogger("transformers.trainer_utils")
+        logger.disabled = True  # it tells what is other than in the checkpoint; that is told before
+        try:
+            found = super()._init_training_state(*args)
+        finally:
+            logger.disabled = False
         if len(args) > 3 and args[3] is not None:
             self.state.compute_steps(self.args, args[0])  # when to save may be other than before
             self._read_state(Path(args[3]))

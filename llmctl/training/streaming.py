@@ -126,6 +126,7 @@ class Stream(IterableDataset[Any]):
         a_pass: what all of the text is, where that was counted.
         seen: tokens that the training has seen, by source; as far as it was told by :meth:`reach`.
         passes: how often it has seen all of the text.
+        told: shards whose loss was told.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class Stream(IterableDataset[Any]):
         self.seed = seed
         self.fingerprint = fingerprint
         self.lost = lost
+        self.told: set[str] = set()
         self.a_pass: Pass | None = None
         self.seen = dict.fromkeys(start.drawn, 0)
         self.passes = 0.0
@@ -246,6 +248,12 @@ class Stream(IterableDataset[Any]):
         """Of the examples of the log's first chunk."""
         return self._log[0].learnt(self._reached - self._before, self.batch_size)
 
+    def newly_lost(self) -> list[str]:
+        """What is to be said of shards that were skipped since this was last asked."""
+        names = [name for name in list(self.lost) if name not in self.told]
+        self.told.update(names)
+        return [self.lost[name] for name in names]
+
     def save(self, file: Path) -> None:
         """Keep where the training is, so that it goes on from there without reading what went before."""
         content = {
@@ -275,6 +283,7 @@ class Stream(IterableDataset[Any]):
             content["passes"],
         )
         self.lost.update(content["lost"])
+        self.told.update(content["lost"])
 
 
 def counted(run: RunDir, stream: Stream, count: Callable[[], Pass]) -> Pass:
@@ -292,13 +301,16 @@ def counted(run: RunDir, stream: Stream, count: Callable[[], Pass]) -> Pass:
 
 
 class Reached(TrainerCallback):
-    """Tells the stream how far the training is, which begins behind ``step``."""
+    """Tells the stream how far the training is, which begins behind ``step``, and a person what it has lost."""
 
-    def __init__(self, stream: Stream, step: int) -> None:
+    def __init__(self, stream: Stream, step: int, lost: Callable[[list[str]], None]) -> None:
         self.stream = stream
         self.step = step
+        self.lost = lost
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         steps = state.global_step - self.step
         self.stream.reach(steps * args.gradient_accumulation_steps * args.world_size)
+        if newly := self.stream.newly_lost():
+            self.lost(newly)
         state.epoch = self.stream.passes  # Trainer knows no end of a stream: it would count shares of the run

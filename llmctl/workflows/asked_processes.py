@@ -30,22 +30,46 @@ def check(config: Any) -> None:
         )
 
 
-def with_global_batch(config: ConfigT) -> ConfigT:
+def with_global_batch(config: ConfigT, *, fixed: bool) -> ConfigT:
     """The config with the accumulation that makes ``global_batch_size`` of batches and processes, if it is asked for.
 
+    Args:
+        fixed: whether the batch of a device was asked for; else it may be made smaller, to fit.
+
     Raises:
-        ConfigError: it is no multiple of what the processes see at once.
+        ConfigError: it is no multiple of what the processes see at once, or another accumulation was typed.
     """
     wanted = config.global_batch_size
     if wanted is None:
         return config
     each, processes = config.per_device_train_batch_size, launch.num_processes(config)
+    fits = fitting_batch(wanted, processes, each)
+    if fits and not fixed:
+        each = fits
     if wanted % (each * processes):
         raise ConfigError(
             f"global_batch_size {wanted} is no multiple of {each * processes}, "
             f"{each} examples at once in {'one process' if processes == 1 else f'each of {processes} processes'}",
             hint=f"a multiple of {processes} is needed, for each process sees as many"
             if wanted % processes
-            else "choose --per-device-train-batch-size so that it is",
+            else f"--per-device-train-batch-size {fits or wanted // processes}",
         )
-    return replace(config, gradient_accumulation_steps=wanted // (each * processes))
+    accumulated = wanted // (each * processes)
+    typed = "gradient_accumulation_steps" in config.typed
+    if typed and config.gradient_accumulation_steps != accumulated:
+        raise ConfigError(
+            f"gradient_accumulation_steps {config.gradient_accumulation_steps}: global_batch_size {wanted} takes "
+            f"{accumulated} batches of {each} in each of {processes}",
+            hint="leave one of the two out",
+        )
+    return replace(config, per_device_train_batch_size=each, gradient_accumulation_steps=accumulated)
+
+
+def fitting_batch(wanted: int, processes: int, most: int) -> int | None:
+    """The most examples at once, up to ``most``, whose batches make up ``wanted``; ``None``: less than half as many."""
+    share, rest = divmod(wanted, processes)
+    if rest:
+        return None
+    most = min(most, share)
+    best = max(size for size in range(1, most + 1) if share % size == 0)
+    return best if 2 * best >= most else None

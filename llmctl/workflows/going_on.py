@@ -82,7 +82,10 @@ def go_on_from(resumed: Resumed, checkpoint: Any, world_size: int, progress: Pro
     if not told:
         return
     for name, (then, now) in told.items():
-        progress.note(f"changed from step {step:,} on: {name} {then} -> {now}")
+        if name == "global_batch_size" and then is None:
+            progress.note(f"a step has {now} examples, as before")
+        else:
+            progress.note(f"changed from step {step:,} on: {name} {then} -> {now}")
     environment = resumed.run.read_environment()
     environment["directory"] = str(Path.cwd())  # where all that the recipe now names was found
     environment["changes"] = [*environment.get("changes", []), {"step": step, **told}]

@@ -2,16 +2,19 @@
 
 import json
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llmctl import disk
-from llmctl.config import FinetuneConfig, Job, PretrainConfig, SkypilotConfig, SlurmConfig
+from llmctl.config import Job, SkypilotConfig, SlurmConfig
 from llmctl.errors import NOT_FINISHED, ConfigError
 from llmctl.launch import PORT
 from llmctl.recipe import resolve
 from llmctl.recipe_file import read
+from llmctl.workflows.asked_processes import with_global_batch
+from llmctl.workflows.finetune import Finetuning
+from llmctl.workflows.pretrain import Pretraining
 
 _SHORTEST = 600  # seconds; less is gone before a model has learnt enough to be saved
 _CPUS_A_GPU = 8
@@ -50,7 +53,7 @@ def check(config: Job) -> None:
         if config.time is None:
             raise ConfigError("how long may the job take at a time?", hint="--time 12h")
         if config.time < _SHORTEST:
-            raise ConfigError(f"--time {config.time:g}: a job takes 10 minutes at least", hint="--time 1h")
+            raise ConfigError(f"--time {config.time:g}s: a job takes 10 minutes at least", hint="--time 1h")
     if isinstance(config, SkypilotConfig):
         _check_kept(config)
         if not Path(config.recipe_file).resolve().is_relative_to(Path.cwd()):
@@ -60,7 +63,7 @@ def check(config: Job) -> None:
             )
     if config.output_file:
         disk.check_new_file(Path(config.output_file))
-    _command(config)
+    _check_recipe(config)
 
 
 def _check_kept(config: SkypilotConfig) -> None:
@@ -101,16 +104,29 @@ def run(config: Job) -> JobFile:
     return JobFile(text, config.output_file, f"{submit} {shlex.quote(config.output_file or 'FILE')}")
 
 
-def _command(config: Job) -> str:
-    """``pretrain`` or ``finetune``: a recipe with a task is one of fine-tuning.
+def _check_recipe(config: Job) -> None:
+    """Refuse what would be refused when the job's time has come, as far as it can be known without its machines.
 
     Raises:
-        ConfigError: neither of them reads it.
+        ConfigError: neither command reads the recipe, or it is not for so many processes.
     """
-    path = Path(config.recipe_file or "")
-    command, kind = ("finetune", FinetuneConfig) if "task" in read(path, []) else ("pretrain", PretrainConfig)
-    resolve(kind, path, {})
-    return command
+    assert config.gpus_per_node
+    path, processes = Path(config.recipe_file or ""), config.nodes * config.gpus_per_node
+    stage: Any = Finetuning() if _command(config) == "finetune" else Pretraining()
+    recipe = resolve(stage.config_class, path, {})
+    recipe = replace(recipe, num_processes=processes, num_machines=config.nodes, main_process_ip="machine-0")
+    if recipe.strategy != "ddp" and processes == 1:
+        raise ConfigError(
+            f"{path}: strategy {recipe.strategy} is for two processes at least, and this job has one GPU",
+            hint="more --gpus-per-node, or strategy: ddp",
+        )
+    fixed = recipe.asks_for("per_device_train_batch_size")
+    with_global_batch(stage.settle(recipe), fixed=fixed)
+
+
+def _command(config: Job) -> str:
+    """``pretrain`` or ``finetune``: a recipe with a task is one of fine-tuning."""
+    return "finetune" if "task" in read(Path(config.recipe_file or ""), []) else "pretrain"
 
 
 def _words(config: Job, *further: str) -> str:
@@ -122,7 +138,9 @@ def _words(config: Job, *further: str) -> str:
 
 
 def _name(config: Job) -> str:
-    return config.run_name or Path(config.recipe_file or "").stem
+    recipe = Path(config.recipe_file or "")
+    of_a_run = recipe.stem == "recipe" and recipe.resolve().parent.name  # as each run's is called
+    return config.run_name or of_a_run or recipe.stem
 
 
 def _slurm(config: SlurmConfig) -> str:

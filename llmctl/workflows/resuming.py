@@ -13,6 +13,7 @@ from llmctl.errors import ConfigError, LlmctlError, RunError
 from llmctl.recipe import resolve
 from llmctl.runs import RunDir
 from llmctl.workflows import changes
+from llmctl.workflows.asked_processes import fitting_batch
 
 AUTO = "auto"
 
@@ -105,6 +106,9 @@ def take_up(command: str, config: ConfigT) -> tuple[ConfigT, Resumed | None]:
     if others and recipe.global_batch_size is None:
         asked.setdefault("global_batch_size", (None, together))
     now = {name: value for name, (_, value) in asked.items()}
+    if others and together and not config.asks_for("per_device_train_batch_size"):
+        each, processes = recipe.per_device_train_batch_size, launch.num_processes(config)
+        now["per_device_train_batch_size"] = fitting_batch(together, processes, each) or each
     now |= {item.name: getattr(config, item.name) for item in fields(Launch)}
     again = replace(recipe, **now, runs_dir=config.runs_dir, resume=None, allow_changes=config.allow_changes)
     return again, Resumed(run, asked, allowed)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from llmctl.config import PretrainConfig
 from llmctl.data.mixture import ingredients
 from llmctl.data.sources import HubSource, resolve
-from llmctl.data.splits import NOTES_TOLD
 from llmctl.errors import ConfigError, DataError
 from llmctl.progress import Progress, many
 from llmctl.runs import RunDir
@@ -173,9 +172,7 @@ def _count(stream: "Stream", text: "StreamedText", batch_size: int, progress: Pr
 
 
 def tell_seen(stream: "Stream", lost: Collection[str], progress: Progress) -> None:
-    """Say after a training what it saw, and what it could not read."""
-    for line in list(lost)[:NOTES_TOLD]:
-        progress.warn(line)
+    """Say after a training what it saw, and how much it could not read."""
     bad = f"; {many(len(lost), 'bad shard')} skipped" if lost else ""
     passes = many(int(stream.passes), "whole pass", "whole passes")
     progress.note(f"seen of the stream: {many(stream.num_tokens, 'token')}, {passes}{bad}")

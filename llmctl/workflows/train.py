@@ -38,7 +38,7 @@ def check(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
     with resuming.told_where_from(run_dir) if run_dir else nullcontext():
         stage.check_options(config)
     asked_processes.check(config)
-    asked_processes.with_global_batch(stage.settle(config))
+    _settled(stage, config)
     asked_optimiser.check(config)
     asked_strategy.check(config)
     if run_dir:  # what follows was settled when it began
@@ -74,7 +74,12 @@ def check_here(stage: Stage[ConfigT, Any], config: ConfigT) -> None:
 
 def settle(stage: Stage[ConfigT, Any], config: ConfigT) -> ConfigT:
     """The config as its run will have it, as far as that can be told before data and model are seen."""
-    return asked_processes.with_global_batch(stage.settle(resuming.take_up(stage.command, config)[0]))
+    return _settled(stage, resuming.take_up(stage.command, config)[0])
+
+
+def _settled(stage: Stage[ConfigT, Any], config: ConfigT) -> ConfigT:
+    fixed = config.asks_for("per_device_train_batch_size")
+    return asked_processes.with_global_batch(stage.settle(config), fixed=fixed)
 
 
 def shape_given(config: ModelShape) -> list[str]:
@@ -100,7 +105,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
     asked = config
     config, resumed = ranks.share(taken_up)
     began -= resumed.run.seconds() if resumed else 0.0
-    config = asked_processes.with_global_batch(stage.settle(config))
+    config = _settled(stage, config)
     if not ranks.is_first():  # loads the libraries while rank 0 loads them and the data
         from llmctl import training
     with disk.failures_told():
@@ -111,7 +116,7 @@ def run(stage: Stage[ConfigT, ResultT], config: ConfigT, *, progress: Progress) 
         from llmctl import training  # noqa: F401  # seconds, in which an interruption should find no run yet
 
         run_dir = resumed.run if resumed else ranks.share(lambda: _create_run(stage, config, described))
-        if ranks.is_first():
+        if ranks.number("LOCAL_RANK") == 0:
             handover.leave_run(run_dir)
         progress.note(f"run: {run_dir.path}" + (" (resumed)" if resumed else ""))
         with runs.locked(run_dir) if ranks.is_first() else nullcontext():

@@ -187,6 +187,25 @@ def test_a_recipe_that_does_not_read_is_refused(slurm: Any, tmp_path: Path) -> N
         job.check(SkypilotConfig(recipe_file=str(DISTRIBUTED[0]), gpus_per_node=1, use_spot=True))
 
 
+def test_a_recipe_that_is_not_for_so_many_processes_is_refused(slurm: Any, tmp_path: Path) -> None:
+    recipe = tmp_path / "some.yaml"
+    recipe.write_text("global_batch_size: 512\n")
+    job.check(slurm(recipe_file=str(recipe)))
+    with pytest.raises(ConfigError, match="global_batch_size 512 is no multiple of 1"):
+        job.check(slurm(recipe_file=str(recipe), nodes=3, gpus_per_node=7))
+    recipe.write_text("strategy: fsdp\n")
+    job.check(slurm(recipe_file=str(recipe), nodes=1, gpus_per_node=2))
+    with pytest.raises(ConfigError, match="fsdp is for two processes at least"):
+        job.check(slurm(recipe_file=str(recipe), nodes=1, gpus_per_node=1))
+
+
+def test_the_recipe_of_a_run_gives_its_name(slurm: Any, tmp_path: Path) -> None:
+    (tmp_path / "book").mkdir()
+    recipe = tmp_path / "book" / "recipe.yaml"
+    recipe.write_text("max_steps: 3\n")
+    assert options_of(job.run(slurm(recipe_file=str(recipe))).text)["job-name"] == "book"
+
+
 @pytest.mark.parametrize("recipe", DISTRIBUTED, ids=lambda path: path.stem)
 def test_a_distributed_recipe_is_accepted_where_there_are_gpus(
     recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -10,6 +10,7 @@ import pytest
 from llmctl import runs
 from llmctl.config import EvalConfig, PretrainConfig
 from llmctl.errors import ConfigError, DataError, RunError
+from llmctl.runs import RunDir
 from llmctl.workflows import evaluate, pretrain
 from tests.workflows.conftest import Watched, interrupted_at
 
@@ -148,6 +149,8 @@ def test_a_shard_that_breaks_while_it_is_learnt_from(shards: Any, watched: Watch
         progress=watched,
     )
     assert result.bad_shards == 1
+    [lost] = RunDir(Path(result.run)).read_environment()["bad_shards"]
+    assert watched.all().count(lost) == 1
     assert "3.txt:1: byte 0xFF is not UTF-8" in watched.all()
     assert "1 bad shard skipped" in watched.all()
 
