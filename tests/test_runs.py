@@ -238,3 +238,16 @@ def test_a_model_that_nothing_could_be_made_of_again_is_finished(tmp_path: Path)
     assert run.finished
     (run.checkpoints / "checkpoint-5").mkdir(parents=True)
     assert not run.finished
+
+
+def test_who_asks_for_a_run_in_training_is_told_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a", finished=False)
+    with pytest.raises(RunError) as refused:
+        runs.latest_finished(tmp_path)
+    assert "--resume" in str(refused.value.hint)
+    monkeypatch.setattr(runs.RunDir, "in_training", True)
+    with pytest.raises(RunError) as refused:
+        runs.latest_finished(tmp_path)
+    assert "wait until that has ended" in str(refused.value.hint)

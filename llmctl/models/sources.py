@@ -60,7 +60,7 @@ def find_source(source: str, runs_dir: Path) -> Source:
         if not run.has_model:
             raise RunError(
                 f"run {run.name} is not finished: it has no model yet",
-                hint=f"finish it: {run.resume_command()}",
+                hint=run.how_to_finish(),
             )
         guard.check_directory(run.model)
         return Source(str(run.path), str(run.model), run=run)

@@ -105,6 +105,12 @@ class RunDir:
         """What to type to go on with the run."""
         return f"llmctl {self.command()} --resume {self.path}{self.processes()}"
 
+    def how_to_finish(self) -> str:
+        """What gives an unfinished run its model, as a hint."""
+        if self.in_training:
+            return "it is being trained: wait until that has ended (llmctl runs list tells)"
+        return self.resume_command()
+
     def processes(self) -> str:
         """The option that makes as many processes as began the run, as it is typed; empty for one."""
         with contextlib.suppress(RunError):

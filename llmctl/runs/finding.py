@@ -89,7 +89,7 @@ def latest_finished(root: Path, *, fits: Callable[[RunDir], bool] = lambda run: 
     if runs:
         raise RunError(
             f"no finished run in {root}; the newest, {runs[0].name}, is not finished",
-            hint=runs[0].resume_command(),
+            hint=runs[0].how_to_finish(),
         )
     raise RunError(
         f"no run in {root} and no model named",

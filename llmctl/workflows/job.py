@@ -1,6 +1,7 @@
 """Job files: a recipe handed to a scheduler, which starts it, and starts it again until it is finished."""
 
 import json
+import re
 import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from llmctl.workflows.asked_processes import with_global_batch
 from llmctl.workflows.finetune import Finetuning
 from llmctl.workflows.pretrain import Pretraining
 
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]\Z")
 _SHORTEST = 600  # seconds; less is gone before a model has learnt enough to be saved
 _CPUS_A_GPU = 8
 _SAVING = 600, 0.1  # what is kept free for the last save: seconds at most, and share of the job
@@ -72,6 +74,11 @@ def _check_kept(config: SkypilotConfig) -> None:
     Raises:
         ConfigError: naming the option.
     """
+    if config.bucket and not _BUCKET.match(config.bucket):
+        raise ConfigError(
+            f"--bucket {config.bucket!r} is no name of a bucket",
+            hint="3 to 63 small letters, digits, '-', '_' and '.', with a letter or digit at both ends",
+        )
     if config.bucket and config.volume:
         raise ConfigError("--bucket and --volume: which of them keeps the runs?", hint="give one of the two")
     if config.nodes > 1 and not config.volume:

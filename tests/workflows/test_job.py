@@ -206,6 +206,12 @@ def test_the_recipe_of_a_run_gives_its_name(slurm: Any, tmp_path: Path) -> None:
     assert options_of(job.run(slurm(recipe_file=str(recipe))).text)["job-name"] == "book"
 
 
+def test_a_bucket_that_none_can_be_called_is_refused() -> None:
+    for name in ('Bad Bucket"name', "ab", "-abc", "x" * 64):
+        with pytest.raises(ConfigError, match="is no name of a bucket"):
+            job.check(SkypilotConfig(recipe_file=str(DISTRIBUTED[0]), gpus_per_node=1, bucket=name))
+
+
 @pytest.mark.parametrize("recipe", DISTRIBUTED, ids=lambda path: path.stem)
 def test_a_distributed_recipe_is_accepted_where_there_are_gpus(
     recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
