@@ -27,6 +27,7 @@ _REMEDIES = {
     errno.EACCES: _LEAVE,
     errno.EPERM: _LEAVE,
 }
+_OF_LEAVE = (errno.EACCES, errno.EPERM)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a disk that takes no more."""
 _YOUNG, _OLD = 10.0, 7 * 24 * 3600.0  # seconds
@@ -52,9 +53,9 @@ def failures_told() -> Iterator[None]:
         found = _OF_RUST.search(str(error))
         number = error.errno if isinstance(error, OSError) else found and int(found[1])
         place = error.filename if isinstance(error, OSError) else None
-        if number not in _REMEDIES or not (
-            found or place or number in FULL
-        ):  # a connection has these numbers, too
+        # Connections have these numbers, too: without a file's name, or in errors of a library's own.
+        of_disk = found or place or (type(error).__module__ == "builtins" and number not in _OF_LEAVE)
+        if number not in _REMEDIES or not of_disk:
             raise
         raise DiskError(
             f"{f'{place}: ' if place else 'cannot write: '}{os.strerror(number)}",

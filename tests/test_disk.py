@@ -29,6 +29,18 @@ def test_any_other_error_is_left_as_it_is() -> None:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory")
 
 
+class LibraryError(OSError):
+    """As ssl.SSLError, whose numbers are its own."""
+
+
+@pytest.mark.parametrize(
+    "error", [LibraryError(errno.EIO, "x"), PermissionError(errno.EACCES, "no connection")]
+)
+def test_what_is_not_of_the_disk_keeps_its_words(error: OSError) -> None:
+    with pytest.raises(type(error)), disk.failures_told():
+        raise error
+
+
 def test_a_file_that_is_being_written_is_not_swept(tmp_path: Path) -> None:
     with disk.staged_file(tmp_path / "a") as file:
         [staging] = tmp_path.glob(".a.*")
