@@ -50,6 +50,19 @@ def is_rank() -> bool:
     return "WORLD_SIZE" in os.environ
 
 
+def all_are_here() -> bool:
+    """Whether none of the ranks that the launcher has started beside this one is gone; true of one that it did not."""
+    if not handover.is_launched():
+        return True
+    import psutil  # type: ignore[import-untyped]
+
+    gone = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    with contextlib.suppress(psutil.Error):
+        beside = [child for child in psutil.Process(os.getppid()).children() if child.status() not in gone]
+        return len(beside) >= ranks.number("LOCAL_WORLD_SIZE", 1)
+    return False
+
+
 def take_rank_from_scheduler() -> None:
     """Where SLURM's ``srun`` has started a process for each rank, say so in the words that torch reads."""
     tasks, nodes = ranks.number("SLURM_STEP_NUM_TASKS"), ranks.number("SLURM_STEP_NUM_NODES")
@@ -288,7 +301,7 @@ def _end_all_at_once() -> None:
 
 def _signal_ranks(number: int) -> None:
     """Send a signal to the ranks and to the processes that they have started."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):

@@ -323,6 +323,7 @@ def test_another_number_of_processes_goes_on_with_the_same_steps(
     goes_on = begun(tmp_path, ["pretrain", "--resume", "cut"])
     said = goes_on.communicate(timeout=100)[1]
     assert goes_on.returncode == 0, said
+    assert cut.processes() == "", "it went on in one"
     losses, again = (values(list(run.events()), "loss") for run in (whole, cut))
     assert "a step has 6 examples, as before" in said
     assert len(losses) > 30
@@ -470,6 +471,7 @@ def test_restarts_go_on_from_the_last_checkpoint(started: Callable[..., Started]
     code, said = training.ended(90)
     assert code == 0, said
     assert [event["step"] for event in training.run.events() if "loss" in event][-1] == LONG
+    assert "stopping after this step" not in said, "nobody asked for that"
     assert said.count("goes on from") == 3
 
 
@@ -486,11 +488,14 @@ def test_restarts_go_on_from_the_last_checkpoint(started: Callable[..., Started]
         (("--num-machines", "2"), "num_machines 2: where is machine 0?"),
         (("--num-processes", "5000"), "num_processes 5000: 5000 on this machine, which has "),
         (("--num-processes", "2", "--main-process-port", "99999"), "--main-process-port"),
-        (("--num-processes", "2", "--global-batch-size", "7"), "global_batch_size 7 is no multiple of 12"),
+        (
+            ("--num-processes", "2", "--global-batch-size", "7"),
+            "global_batch_size 7: the examples of a step cannot be shared out evenly among 2 processes",
+        ),
         (("--machine-rank", "1"), "machine_rank 1: 1 machines are numbered from 0 to 0"),
         (("--num-processes", "2", "--auto-batch-size"), "when memory is short in one of several processes"),
         (("--num-processes", "2", "--find-learning-rate"), "tries the rates in one process, not in 2"),
-        (("--num-processes", "2", "--global-batch-size", "9"), "global_batch_size 9 is no multiple of 12"),
+        (("--num-processes", "3", "--global-batch-size", "64"), "hint: among 1 or 2 or 4 they can"),
         (
             ("--global-batch-size", "64", "--per-device-train-batch-size", "6"),
             "--per-device-train-batch-size 4\n",
@@ -596,7 +601,7 @@ def test_what_differs_between_machines_is_refused(data: Path, tmp_path: Path) ->
     assert [process.returncode for process in running] == [2, 2], said
     [told] = errors_in(said[0])
     assert "--learning-rate is 0.5 for rank 0, None for rank 1" in told
-    assert said[1] == ""
+    assert said[1].splitlines()[-1] == "ended with code 2: machine 0 tells why"
     assert not (tmp_path / "runs" / "two").exists()
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from llmctl import launch
 from llmctl.cli.console import sanitise
 from llmctl.errors import LlmctlError
 from llmctl.runs import RunDir
@@ -44,6 +45,8 @@ def _listen(reader: int, say: Callable[[str], None], run: RunDir, live: bool) ->
     while number := os.read(reader, 1):
         if number[0] not in (signal.SIGINT, signal.SIGTERM):
             continue
+        if number[0] == signal.SIGTERM and not launch.all_are_here():
+            continue  # the launcher's, for want of another rank, which it tells
         if not heard:
             heard = True
             again = " again" if number[0] == signal.SIGINT else ""

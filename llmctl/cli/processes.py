@@ -62,7 +62,12 @@ def started(config: Any, arguments: list[str], note: Callable[[str], None]) -> i
     if not isinstance(config, Launch):
         return None
     place = launch.place_of(config)
-    return None if place is None else launch.start(place, config, arguments, note)
+    if place is None:
+        return None
+    code = launch.start(place, config, arguments, note)
+    if code and place.machine_rank:
+        note(f"ended with code {code}: machine 0 tells why")
+    return code
 
 
 def meet(config: Any, tell: Callable[[str, str | None], None]) -> None:

@@ -43,6 +43,13 @@ def with_global_batch(config: ConfigT, *, fixed: bool) -> ConfigT:
     if wanted is None:
         return config
     each, processes = config.per_device_train_batch_size, launch.num_processes(config)
+    if wanted % processes:
+        can = [str(count) for count in range(1, 2 * processes) if wanted % count == 0]
+        raise ConfigError(
+            f"global_batch_size {wanted}: the examples of a step cannot be shared out evenly "
+            f"among {processes} processes",
+            hint=f"among {' or '.join(can[-3:])} they can: --num-processes, or another --global-batch-size",
+        )
     fits = fitting_batch(wanted, processes, each)
     if fits and not fixed:
         each = fits
@@ -50,9 +57,7 @@ def with_global_batch(config: ConfigT, *, fixed: bool) -> ConfigT:
         raise ConfigError(
             f"global_batch_size {wanted} is no multiple of {each * processes}, "
             f"{each} examples at once in {'one process' if processes == 1 else f'each of {processes} processes'}",
-            hint=f"a multiple of {processes} is needed, for each process sees as many"
-            if wanted % processes
-            else f"--per-device-train-batch-size {fits or wanted // processes}",
+            hint=f"--per-device-train-batch-size {fits or wanted // processes}",
         )
     accumulated = wanted // (each * processes)
     typed = "gradient_accumulation_steps" in config.typed

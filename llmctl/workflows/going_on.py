@@ -79,16 +79,18 @@ def go_on_from(resumed: Resumed, checkpoint: Any, world_size: int, progress: Pro
     if checkpoint:
         _warn_inexact(checkpoint, world_size, progress)
     told = {name: list(values) for name, values in resumed.changes.items() if name not in SAFE}
-    if not told:
+    environment = resumed.run.read_environment()
+    if not told and environment.get("num_processes", 1) == world_size:
         return
     for name, (then, now) in told.items():
         if name == "global_batch_size" and then is None:
             progress.note(f"a step has {now} examples, as before")
         else:
             progress.note(f"changed from step {step:,} on: {name} {then} -> {now}")
-    environment = resumed.run.read_environment()
+    environment["num_processes"] = world_size
     environment["directory"] = str(Path.cwd())  # where all that the recipe now names was found
-    environment["changes"] = [*environment.get("changes", []), {"step": step, **told}]
+    if told:
+        environment["changes"] = [*environment.get("changes", []), {"step": step, **told}]
     disk.write_file(resumed.run.environment, json.dumps(environment, indent=2) + "\n")
 
 

@@ -191,7 +191,7 @@ def test_a_recipe_that_is_not_for_so_many_processes_is_refused(slurm: Any, tmp_p
     recipe = tmp_path / "some.yaml"
     recipe.write_text("global_batch_size: 512\n")
     job.check(slurm(recipe_file=str(recipe)))
-    with pytest.raises(ConfigError, match="global_batch_size 512 is no multiple of 1"):
+    with pytest.raises(ConfigError, match="cannot be shared out evenly among 21 processes"):
         job.check(slurm(recipe_file=str(recipe), nodes=3, gpus_per_node=7))
     recipe.write_text("strategy: fsdp\n")
     job.check(slurm(recipe_file=str(recipe), nodes=1, gpus_per_node=2))
