@@ -186,7 +186,7 @@ def test_texts_are_those_of_one_process(one: Path, two: Path) -> None:
 # Started by llmctl, and ended
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_our_own_launcher_gives_the_losses_and_scores_of_one_process(
     one: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -404,8 +404,8 @@ def test_of_four_ranks_the_killed_one_is_told_and_all_end_soon(started: Callable
     ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("by", [signal.SIGTSTP, pytest.param(signal.SIGSTOP, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("by", [signal.SIGTSTP, signal.SIGSTOP])
 def test_processes_that_are_all_stopped_go_on_later(
     started: Callable[..., Started], by: signal.Signals
 ) -> None:
