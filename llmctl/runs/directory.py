@@ -4,12 +4,12 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmctl import locks, manifest
+from llmctl import disk, locks, manifest
 from llmctl.errors import RunError
 
 _NO_ENVIRONMENT = (
@@ -133,6 +133,10 @@ class RunDir:
         if not isinstance(environment, dict):
             raise RunError(f"{self.environment} is damaged: it is no JSON object", hint=_NO_ENVIRONMENT)
         return environment
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Put ``environment.json`` in place, whole."""
+        disk.write_file(self.environment, json.dumps(environment, indent=2) + "\n")
 
     def events(self) -> Iterator[dict[str, Any]]:
         """The events of ``metrics.jsonl``, oldest first; a last line cut short by a crash is left out."""

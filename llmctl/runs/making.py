@@ -1,7 +1,6 @@
 """New runs, and the right to train one."""
 
 import contextlib
-import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -75,7 +74,7 @@ def create(root: Path, name: str, *, recipe: str, environment: Mapping[str, Any]
         with disk.staged_directory(path) as staging:
             new = RunDir(staging)
             disk.write_file(new.recipe, recipe)
-            disk.write_file(new.environment, json.dumps(environment, indent=2) + "\n")
+            new.write_environment(environment)
     except OSError as error:
         raise RunError(
             f"cannot make the run directory {path}: {error.strerror}", hint=_OTHER_PLACE

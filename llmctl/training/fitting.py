@@ -1,6 +1,5 @@
 """A training from its beginning, or from a checkpoint, to its end."""
 
-import json
 import math
 import pickle
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from transformers import EarlyStoppingCallback
 
-from llmctl import disk, ranks
+from llmctl import ranks
 from llmctl.config import Training
 from llmctl.data.splits import NOTES_TOLD
 from llmctl.errors import NOT_FINISHED, ModelError
@@ -166,7 +165,7 @@ def _follow(trainer: ObjectiveTrainer, stream: Stream, checkpoint: Checkpoint | 
             progress.warn(line)
         if ranks.is_first():
             environment["bad_shards"] = [*known, *lines]
-            disk.write_file(run.environment, json.dumps(environment, indent=2) + "\n")
+            run.write_environment(environment)
 
     trainer.args.ignore_data_skip = True
     trainer.add_callback(Reached(stream, checkpoint.step if checkpoint else 0, lost))

@@ -1,11 +1,10 @@
 """A run that goes on: held to what it was, and what is other from there on is told."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llmctl import disk, manifest
+from llmctl import manifest
 from llmctl.environment import versions
 from llmctl.errors import ConfigError, DataError, RunError
 from llmctl.progress import Progress, many
@@ -91,7 +90,7 @@ def go_on_from(resumed: Resumed, checkpoint: Any, world_size: int, progress: Pro
     environment["directory"] = str(Path.cwd())  # where all that the recipe now names was found
     if told:
         environment["changes"] = [*environment.get("changes", []), {"step": step, **told}]
-    disk.write_file(resumed.run.environment, json.dumps(environment, indent=2) + "\n")
+    resumed.run.write_environment(environment)
 
 
 def _check_unchanged(resumed: Resumed, checkpoint: Any) -> None:

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from llmctl import disk
-from llmctl.config import Job, SkypilotConfig, SlurmConfig
+from llmctl.config import FinetuneConfig, Job, PretrainConfig, SkypilotConfig, SlurmConfig
 from llmctl.errors import NOT_FINISHED, ConfigError
 from llmctl.launch import PORT
 from llmctl.recipe import resolve
 from llmctl.recipe_file import read
-from llmctl.workflows.asked_processes import with_global_batch
-from llmctl.workflows.finetune import Finetuning
-from llmctl.workflows.pretrain import Pretraining
+from llmctl.workflows import finetune, pretrain
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]\Z")
 _SHORTEST = 600  # seconds; less is gone before a model has learnt enough to be saved
@@ -119,16 +117,16 @@ def _check_recipe(config: Job) -> None:
     """
     assert config.gpus_per_node
     path, processes = Path(config.recipe_file or ""), config.nodes * config.gpus_per_node
-    stage: Any = Finetuning() if _command(config) == "finetune" else Pretraining()
-    recipe = resolve(stage.config_class, path, {})
+    workflow: Any = finetune if _command(config) == "finetune" else pretrain
+    kind = FinetuneConfig if workflow is finetune else PretrainConfig
+    recipe: Any = resolve(kind, path, {})
     recipe = replace(recipe, num_processes=processes, num_machines=config.nodes, main_process_ip="machine-0")
     if recipe.strategy != "ddp" and processes == 1:
         raise ConfigError(
             f"{path}: strategy {recipe.strategy} is for two processes at least, and this job has one GPU",
             hint="more --gpus-per-node, or strategy: ddp",
         )
-    fixed = recipe.asks_for("per_device_train_batch_size")
-    with_global_batch(stage.settle(recipe), fixed=fixed)
+    workflow.settle(recipe)
 
 
 def _command(config: Job) -> str:
